@@ -1,0 +1,1 @@
+"""Infinity Assets: accountable vision-language training data on Dagster."""

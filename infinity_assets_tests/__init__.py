@@ -1,0 +1,1 @@
+"""Tests of Infinity Assets, mirroring the package."""
