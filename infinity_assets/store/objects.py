@@ -1,0 +1,60 @@
+"""Small objects beside the tables (plans, drafts, staging records), in a folder or an object store alike."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import obstore
+from obstore.exceptions import AlreadyExistsError
+from obstore.store import LocalStore, from_url
+
+
+class Objects:
+    """Atomic puts and gets by path under one root. Paths are POSIX, relative, and cannot leave the root."""
+
+    def __init__(self, root: str, storage_options: Mapping[str, str] | None = None) -> None:
+        self._store: Any
+        if "://" in root:
+            self._store = from_url(root, config=dict(storage_options or {}))  # type: ignore[call-overload]
+        else:
+            self._store = LocalStore(prefix=Path(root).absolute(), mkdir=True)
+
+    def put(self, path: str, data: bytes) -> None:
+        """Write the whole object or nothing."""
+        obstore.put(self._store, path, data)
+
+    def create(self, path: str, data: bytes) -> bool:
+        """Write the object if it is absent; False if it was there."""
+        try:
+            obstore.put(self._store, path, data, mode="create")
+        except AlreadyExistsError:
+            return False
+        return True
+
+    def get(self, path: str) -> bytes | None:
+        """The object's bytes, or None if there is none."""
+        try:
+            return bytes(obstore.get(self._store, path).bytes())
+        except FileNotFoundError:
+            return None
+
+    def children(self, folder: str) -> list[str]:
+        """Names right under a folder, sorted; empty if there is no such folder."""
+        listing = obstore.list_with_delimiter(self._store, f"{folder.rstrip('/')}/")
+        names = [p.rstrip("/").rsplit("/", 1)[-1] for p in listing["common_prefixes"]]
+        names += [o["path"].rsplit("/", 1)[-1] for o in listing["objects"]]
+        return sorted(names)
+
+    def exists_prefix(self, folder: str) -> bool:
+        """Whether anything lies under a folder."""
+        for batch in obstore.list(self._store, f"{folder.rstrip('/')}/", chunk_size=1):
+            return bool(batch)
+        return False
+
+    def delete_prefix(self, folder: str) -> None:
+        """Delete everything under a folder."""
+        paths = [o["path"] for batch in obstore.list(self._store, f"{folder.rstrip('/')}/") for o in batch]
+        if paths:
+            obstore.delete(self._store, paths)

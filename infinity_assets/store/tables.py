@@ -1,0 +1,385 @@
+"""Lance tables, one dataset for each stage and partition, with stage-audit-commit.
+
+A table is a list of immutable shards. A writer stages shards (fragments that no reader can see), audits them,
+and commits once, pinned to the version it read when it began. The latest version is the published one.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from infinity_assets.errors import CommitConflict, StoreError
+from infinity_assets.store import digests
+from infinity_assets.store.objects import Objects
+
+MANIFEST = b"infinity.manifest"
+PARTITION_NAME = "abcdefghijklmnopqrstuvwxyz0123456789_"
+
+
+@dataclass(frozen=True, slots=True)
+class TableSpec:
+    """A declared table: its Arrow schema, named and versioned once."""
+
+    name: str  #: stage name, as the Dagster UI shows it
+    version: int  #: raised when the schema changes
+    schema: pa.Schema
+    key: str  #: column that is unique in a partition
+    digest_exclude: tuple[str, ...] = ()  #: columns that others determine, such as image bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Shard:
+    """One staged or published piece of a table."""
+
+    key: str  #: hash of everything that determines the rows
+    rows: int
+    digest: str
+    fragments: tuple[str, ...]  #: Lance fragment metadata, as JSON
+    stats: Mapping[str, Any] = field(default_factory=dict)
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values, the inverse of :meth:`from_json`."""
+        return {
+            "key": self.key,
+            "rows": self.rows,
+            "digest": self.digest,
+            "fragments": list(self.fragments),
+            "stats": dict(self.stats),
+        }
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> Shard:
+        """Read what :meth:`to_json` wrote."""
+        return cls(value["key"], value["rows"], value["digest"], tuple(value["fragments"]), value["stats"])
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """One committed version of a partition."""
+
+    table: TableSpec
+    partition: str
+    uri: str
+    version: int  #: Lance version
+    data_version: str
+    run_id: str
+    shards: tuple[Shard, ...]
+    inputs: Mapping[str, str]  #: input name -> data version it was made from
+    notes: Mapping[str, Any]  #: whatever the stage wants to remember (policy hash, code version, counts)
+    storage_options: Mapping[str, str] | None = None
+
+    @property
+    def rows(self) -> int:
+        """Number of rows."""
+        return sum(s.rows for s in self.shards)
+
+    def dataset(self) -> Any:
+        """The Lance dataset at exactly this version."""
+        import lance
+
+        return lance.dataset(self.uri, version=self.version, storage_options=self.storage_options)
+
+    def read(self, columns: Sequence[str] | None = None, where: str | None = None) -> pa.Table:
+        """Rows as an Arrow table, in source order.
+
+        Args:
+            columns: names to read; all by default.
+            where: a Lance filter expression.
+        """
+        table: pa.Table = self.dataset().to_table(columns=_names(columns), filter=where)
+        return table
+
+    def read_shard(self, shard: Shard, columns: Sequence[str] | None = None) -> pa.Table:
+        """Rows of one shard, in source order."""
+        import lance
+
+        dataset = self.dataset()
+        wanted = {_first_file(text) for text in shard.fragments}
+        parts = [f for f in dataset.get_fragments() if f.data_files()[0].path in wanted]
+        if len(parts) != len(shard.fragments):
+            raise StoreError(f"{self.uri} version {self.version}: a fragment of shard {shard.key} is missing")
+        if not parts:
+            return self.table.schema.empty_table().select(_names(columns) or self.table.schema.names)
+        scanner = lance.LanceDataset.scanner(dataset, columns=_names(columns), fragments=parts)
+        table: pa.Table = scanner.to_table()
+        return table
+
+
+class Store:
+    """All tables under one root: a local folder or any object-store URI that Lance takes."""
+
+    def __init__(self, root: str | Path, storage_options: Mapping[str, str] | None = None) -> None:
+        self.root = str(root).rstrip("/")
+        self.storage_options = dict(storage_options) if storage_options else None
+        self.objects = Objects(self.root, self.storage_options)
+
+    def uri(self, table: str, partition: str) -> str:
+        """Where a partition of a table lives.
+
+        Raises:
+            StoreError: if the partition's name could leave the store.
+        """
+        if not partition or any(c not in PARTITION_NAME for c in partition):
+            raise StoreError(f"{partition!r} is not a partition name: only a-z, 0-9 and _ are allowed")
+        return f"{self.root}/{table}/{partition}.lance"
+
+    def published(self, spec: TableSpec, partition: str) -> Published | None:
+        """The latest committed version, or None if nothing was ever published.
+
+        Raises:
+            StoreError: if the table was written by another schema version.
+        """
+        import lance
+
+        uri = self.uri(spec.name, partition)
+        if not self.objects.exists_prefix(f"{spec.name}/{partition}.lance/_versions"):
+            return None
+        dataset = lance.dataset(uri, storage_options=self.storage_options)
+        metadata = dataset.schema.metadata or {}
+        if MANIFEST not in metadata:
+            raise StoreError(f"{uri}: not a table of this platform (no manifest); move it away")
+        manifest = json.loads(metadata[MANIFEST])
+        if manifest is None:
+            return None
+        if manifest["schema_version"] != spec.version:
+            raise StoreError(
+                f"{uri}: written with schema {spec.name} v{manifest['schema_version']}, this code reads"
+                f" v{spec.version}; materialize it again into a new root"
+            )
+        return Published(
+            spec,
+            partition,
+            uri,
+            int(dataset.version),
+            manifest["data_version"],
+            manifest["run_id"],
+            tuple(Shard.from_json(s) for s in manifest["shards"]),
+            manifest["inputs"],
+            manifest["notes"],
+            self.storage_options,
+        )
+
+    def require(self, spec: TableSpec, partition: str) -> Published:
+        """Like :meth:`published`.
+
+        Raises:
+            StoreError: if nothing was published yet; the message says what to materialize.
+        """
+        found = self.published(spec, partition)
+        if found is None:
+            raise StoreError(f"{spec.name} of {partition} was never published; materialize {spec.name} first")
+        return found
+
+    def partitions(self, spec: TableSpec) -> list[str]:
+        """Names of the partitions that were ever published, sorted."""
+        names = (n.removesuffix(".lance") for n in self.objects.children(spec.name) if n.endswith(".lance"))
+        return sorted(n for n in names if self.objects.exists_prefix(f"{spec.name}/{n}.lance/_versions"))
+
+    def begin(self, spec: TableSpec, partition: str) -> Transaction:
+        """Start writing: pins the version that is published now."""
+        base = self.published(spec, partition)
+        pinned = base.version if base else self._create(spec, partition)
+        return Transaction(self, spec, partition, base, pinned)
+
+    def _create(self, spec: TableSpec, partition: str) -> int:
+        """Make an empty, unpublished dataset and return its version.
+
+        Lance lets two writers create the same dataset at once, the second over the first. With a version to
+        pin from the start, the first publication is refused to all but one, like any other.
+        """
+        import lance
+
+        uri = self.uri(spec.name, partition)
+        options = self.storage_options
+        if not self.objects.exists_prefix(f"{spec.name}/{partition}.lance/_versions"):
+            empty = lance.LanceOperation.Overwrite(
+                spec.schema.with_metadata({MANIFEST: json.dumps(None)}), []
+            )
+            try:
+                lance.LanceDataset.commit(uri, empty, read_version=0, storage_options=options)
+            except OSError:
+                if not self.objects.exists_prefix(f"{spec.name}/{partition}.lance/_versions"):
+                    raise
+        return int(lance.dataset(uri, storage_options=options).version)
+
+
+class Transaction:
+    """One attempt to publish a partition. Nothing is visible before :meth:`commit`."""
+
+    def __init__(
+        self, store: Store, spec: TableSpec, partition: str, base: Published | None, read_version: int
+    ) -> None:
+        self.store = store
+        self.spec = spec
+        self.partition = partition
+        self.base = base
+        self.read_version = read_version
+        self._published = {s.key: s for s in base.shards} if base else {}
+
+    def have(self, key: str) -> Shard | None:
+        """The shard under ``key``, if it is published or staged already."""
+        if key in self._published:
+            return self._published[key]
+        return staged_shard(self.store, self.spec, self.partition, key)
+
+    def stage(self, key: str, table: pa.Table, stats: Mapping[str, Any] | None = None) -> Shard:
+        """Write the rows as invisible fragments under ``key``, unless they are there."""
+        return self.have(key) or stage_shard(self.store, self.spec, self.partition, key, table, stats)
+
+    def data_version(self, shards: Sequence[Shard]) -> str:
+        """What the data version would be if these shards were committed."""
+        digest = digests.add([s.digest for s in shards])
+        return digests.data_version(self.spec.name, self.spec.version, sum(s.rows for s in shards), digest)
+
+    def commit(
+        self,
+        shards: Sequence[Shard],
+        *,
+        run_id: str,
+        inputs: Mapping[str, str],
+        notes: Mapping[str, Any] | None = None,
+        data_version: str | None = None,
+    ) -> tuple[Published, bool]:
+        """Publish exactly these shards, in this order.
+
+        Args:
+            run_id: who did it; not part of the data version.
+            inputs: names and data versions of what was read.
+            data_version: where content is more than the rows (``images``); computed from the rows otherwise.
+
+        Returns:
+            The published version, and whether it is new: equal content commits nothing.
+
+        Raises:
+            CommitConflict: if another run published this partition meanwhile.
+        """
+        import lance
+        from lance.commit import CommitConflictError
+
+        version = data_version or self.data_version(shards)
+        if self.base is not None and self.base.data_version == version:
+            self._assert_unmoved()
+            clear_staging(self.store, self.spec, self.partition)
+            return self.base, False
+        notes = dict(notes or {})
+        made_from = dict(sorted(inputs.items()))
+        manifest = {
+            "table": self.spec.name,
+            "schema_version": self.spec.version,
+            "partition": self.partition,
+            "data_version": version,
+            "run_id": run_id,
+            "inputs": made_from,
+            "notes": notes,
+            "shards": [s.to_json() for s in shards],
+        }
+        schema = self.spec.schema.with_metadata({MANIFEST: json.dumps(manifest)})
+        uri = self.store.uri(self.spec.name, self.partition)
+        fragments = [lance.FragmentMetadata.from_json(text) for s in shards for text in s.fragments]
+        self._assert_unmoved()
+        try:
+            dataset = lance.LanceDataset.commit(
+                uri,
+                lance.LanceOperation.Overwrite(schema, fragments),
+                read_version=self.read_version,
+                max_retries=0,
+                storage_options=self.store.storage_options,
+                commit_message=f"run {run_id}",
+            )
+        except (CommitConflictError, OSError) as error:
+            if isinstance(error, CommitConflictError) or self._moved():
+                raise CommitConflict(self._refusal()) from error
+            raise
+        clear_staging(self.store, self.spec, self.partition)
+        published = Published(
+            self.spec,
+            self.partition,
+            uri,
+            int(dataset.version),
+            version,
+            run_id,
+            tuple(shards),
+            made_from,
+            notes,
+            self.store.storage_options,
+        )
+        return published, True
+
+    def _assert_unmoved(self) -> None:
+        if self._moved():
+            raise CommitConflict(self._refusal())
+
+    def _moved(self) -> bool:
+        now = self.store.published(self.spec, self.partition)
+        return now is not None and now.version != self.read_version
+
+    def _refusal(self) -> str:
+        return (
+            f"{self.spec.name} of {self.partition}: another run published it while this one worked;"
+            " nothing was changed by this run, run it again to build on the new version"
+        )
+
+
+def stage_shard(
+    store: Store,
+    spec: TableSpec,
+    partition: str,
+    key: str,
+    table: pa.Table,
+    stats: Mapping[str, Any] | None = None,
+) -> Shard:
+    """Write one shard's rows as fragments that no version refers to, then record them under ``key``.
+
+    The record is written last and atomically: a kill in between leaves bytes that nobody refers to.
+    """
+    import lance
+
+    if table.schema.names != spec.schema.names:
+        raise StoreError(f"{spec.name}: columns {table.schema.names} are not {spec.schema.names}")
+    table = table.cast(spec.schema)
+    fragments: list[Any] = []
+    if table.num_rows:
+        fragments = lance.fragment.write_fragments(
+            table,
+            store.uri(spec.name, partition),
+            schema=spec.schema,
+            storage_options=store.storage_options,
+        )
+    shard = Shard(
+        key,
+        table.num_rows,
+        digests.table_digest(table.drop_columns(list(spec.digest_exclude))),
+        tuple(json.dumps(f.to_json()) for f in fragments),
+        dict(stats or {}),
+    )
+    store.objects.put(_staging(spec, partition, key), json.dumps(shard.to_json()).encode())
+    return shard
+
+
+def staged_shard(store: Store, spec: TableSpec, partition: str, key: str) -> Shard | None:
+    """What was staged under ``key``, or None."""
+    found = store.objects.get(_staging(spec, partition, key))
+    return Shard.from_json(json.loads(found)) if found is not None else None
+
+
+def clear_staging(store: Store, spec: TableSpec, partition: str) -> None:
+    """Forget the staged records of a partition (after a commit); the fragments that it took stay."""
+    store.objects.delete_prefix(f"_staging/{spec.name}/{partition}/")
+
+
+def _staging(spec: TableSpec, partition: str, key: str) -> str:
+    return f"_staging/{spec.name}/{partition}/{key}.json"
+
+
+def _first_file(fragment: str) -> str:
+    return str(json.loads(fragment)["files"][0]["path"])
+
+
+def _names(columns: Sequence[str] | None) -> list[str] | None:
+    return list(columns) if columns is not None else None
