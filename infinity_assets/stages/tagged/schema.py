@@ -1,0 +1,26 @@
+"""One row for each kept sample of deduped: what it is about and what kind of question it asks."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import pyarrow as pa
+
+from infinity_assets.stages.verdicts import VERDICT_FIELDS
+from infinity_assets.store.tables import TableSpec
+
+TAGGED: Final = TableSpec(
+    name="tagged",
+    version=1,
+    key="sample_id",
+    schema=pa.schema(
+        [
+            pa.field("sample_id", pa.string(), nullable=False),
+            pa.field("image_tags", pa.list_(pa.string()), nullable=False),  # sorted, of the vocabulary
+            pa.field("tag_sources", pa.list_(pa.string()), nullable=False),  # caption, annotation: one per tag
+            pa.field("question_type", pa.string()),  # by rule; null where there is no question
+            pa.field("vocabulary", pa.string(), nullable=False),  # name and version of the tag list
+            *VERDICT_FIELDS,
+        ]
+    ),
+)
