@@ -58,3 +58,7 @@ class Objects:
         paths = [o["path"] for batch in obstore.list(self._store, f"{folder.rstrip('/')}/") for o in batch]
         if paths:
             obstore.delete(self._store, paths)
+
+    def delete(self, path: str) -> None:
+        """Delete one object; it need not be there."""
+        obstore.delete(self._store, [path])

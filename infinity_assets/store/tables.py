@@ -7,7 +7,8 @@ and commits once, pinned to the version it read when it began. The latest versio
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -237,6 +238,25 @@ class Transaction:
         digest = digests.add([s.digest for s in shards])
         return digests.data_version(self.spec.name, self.spec.version, sum(s.rows for s in shards), digest)
 
+    @contextmanager
+    def preview(self, shards: Sequence[Shard]) -> Iterator[Any]:
+        """The table as it would be, as a Lance dataset that no reader can find: for audits before a commit."""
+        import lance
+
+        uri = self.store.uri(self.spec.name, self.partition)
+        dataset = lance.LanceDataset.commit(
+            uri,
+            lance.LanceOperation.Overwrite(self.spec.schema, _fragments(shards)),
+            read_version=self.read_version,
+            detached=True,
+            storage_options=self.store.storage_options,
+        )
+        try:
+            yield dataset
+        finally:
+            folder = f"{self.spec.name}/{self.partition}.lance/_versions"
+            self.store.objects.delete(f"{folder}/d{dataset.version}.manifest")
+
     def commit(
         self,
         shards: Sequence[Shard],
@@ -281,12 +301,11 @@ class Transaction:
         }
         schema = self.spec.schema.with_metadata({MANIFEST: json.dumps(manifest)})
         uri = self.store.uri(self.spec.name, self.partition)
-        fragments = [lance.FragmentMetadata.from_json(text) for s in shards for text in s.fragments]
         self._assert_unmoved()
         try:
             dataset = lance.LanceDataset.commit(
                 uri,
-                lance.LanceOperation.Overwrite(schema, fragments),
+                lance.LanceOperation.Overwrite(schema, _fragments(shards)),
                 read_version=self.read_version,
                 max_retries=0,
                 storage_options=self.store.storage_options,
@@ -375,6 +394,12 @@ def clear_staging(store: Store, spec: TableSpec, partition: str) -> None:
 
 def _staging(spec: TableSpec, partition: str, key: str) -> str:
     return f"_staging/{spec.name}/{partition}/{key}.json"
+
+
+def _fragments(shards: Sequence[Shard]) -> list[Any]:
+    import lance
+
+    return [lance.FragmentMetadata.from_json(text) for s in shards for text in s.fragments]
 
 
 def _first_file(fragment: str) -> str:

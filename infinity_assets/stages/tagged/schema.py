@@ -17,7 +17,9 @@ TAGGED: Final = TableSpec(
         [
             pa.field("sample_id", pa.string(), nullable=False),
             pa.field("image_tags", pa.list_(pa.string()), nullable=False),  # sorted, of the vocabulary
-            pa.field("tag_sources", pa.list_(pa.string()), nullable=False),  # caption, annotation: one per tag
+            pa.field(
+                "tag_sources", pa.list_(pa.string()), nullable=False
+            ),  # caption, annotation: one per tag
             pa.field("question_type", pa.string()),  # by rule; null where there is no question
             pa.field("vocabulary", pa.string(), nullable=False),  # name and version of the tag list
             *VERDICT_FIELDS,

@@ -23,7 +23,9 @@ MEDIUM: Final = pa.struct(
         pa.field("kind", pa.string()),  # image, video, audio
         pa.field("ref", pa.string()),  # path under the media root, or the name inside the container
         pa.field("embedded", pa.bool_()),
-        pa.field("image_id", pa.string()),  # BLAKE3-128 hex of the bytes (of any kind of medium); null if missing
+        pa.field(
+            "image_id", pa.string()
+        ),  # BLAKE3-128 hex of the bytes (of any kind of medium); null if missing
     ]
 )
 ANNOTATION: Final = pa.struct(

@@ -1,0 +1,425 @@
+"""From bytes to pixels: sniff the true format, read the header, check the limits, decode once.
+
+Only decoders that run in this process are used, one class per format and none by file name: no Ghostscript, no
+shell, no plugin search (which costs seconds on the first unknown file). JPEG pixels come from libjpeg-turbo in
+strict mode, everything else from Pillow with truncated files refused.
+"""
+
+from __future__ import annotations
+
+import io
+import struct
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import simplejpeg
+from PIL import (
+    BmpImagePlugin,
+    GifImagePlugin,
+    IcoImagePlugin,
+    Image,
+    ImageFile,
+    JpegImagePlugin,
+    PngImagePlugin,
+    PpmImagePlugin,
+    TiffImagePlugin,
+    WebPImagePlugin,
+)
+
+from infinity_assets.stages.images.limits import ImageProblem, Limits
+
+#: Formats that are decoded, and the file extensions that tell the truth about them.
+EXTENSIONS: Mapping[str, frozenset[str]] = {
+    "jpeg": frozenset({"jpg", "jpeg", "jpe", "jfif", "mpo"}),
+    "png": frozenset({"png", "apng"}),
+    "gif": frozenset({"gif"}),
+    "webp": frozenset({"webp"}),
+    "bmp": frozenset({"bmp", "dib"}),
+    "tiff": frozenset({"tif", "tiff"}),
+    "ppm": frozenset({"pbm", "pgm", "ppm", "pnm"}),
+    "ico": frozenset({"ico"}),
+    "svg": frozenset({"svg"}),
+}
+
+_OPENERS: Mapping[str, type[ImageFile.ImageFile]] = {
+    "jpeg": JpegImagePlugin.JpegImageFile,
+    "png": PngImagePlugin.PngImageFile,
+    "gif": GifImagePlugin.GifImageFile,
+    "webp": WebPImagePlugin.WebPImageFile,
+    "bmp": BmpImagePlugin.BmpImageFile,
+    "tiff": TiffImagePlugin.TiffImageFile,
+    "ppm": PpmImagePlugin.PpmImageFile,
+    "ico": IcoImagePlugin.IcoImageFile,
+}
+
+#: First bytes of decoded formats and of pictures that we know and do not decode.
+_MAGIC: tuple[tuple[bytes, str], ...] = (
+    (b"\xff\xd8\xff", "jpeg"),
+    (b"\x89PNG\r\n\x1a\n", "png"),
+    (b"GIF87a", "gif"),
+    (b"GIF89a", "gif"),
+    (b"II*\0", "tiff"),
+    (b"MM\0*", "tiff"),
+    (b"II+\0", "tiff"),
+    (b"MM\0+", "tiff"),
+    (b"\0\0\1\0", "ico"),
+    (b"8BPS", "psd"),
+    (b"%PDF", "pdf"),
+    (b"%!PS", "eps"),
+    (b"\xc5\xd0\xd3\xc6", "eps"),
+    (b"\0\0\0\x0cjP  ", "jpeg2000"),
+    (b"\xff\x4f\xff\x51", "jpeg2000"),
+    (b"\0\0\0\x0cJXL ", "jpegxl"),
+    (b"\xff\x0a", "jpegxl"),
+    (b"DDS ", "dds"),
+    (b"v/1\x01", "exr"),
+    (b"qoif", "qoi"),
+)
+_PICTURE_BRANDS = {b"avif": "avif", b"avis": "avif", b"heic": "heif", b"heix": "heif", b"mif1": "heif"}
+_UNSUPPORTED = {"psd", "pdf", "eps", "jpeg2000", "jpegxl", "dds", "exr", "qoi", "avif", "heif", "svg"}
+
+#: Modes that Pillow hands out with an alpha channel of their own.
+_ALPHA_MODES = {"LA", "La", "PA", "RGBA", "RGBa"}
+
+Pixels = npt.NDArray[np.uint8] | npt.NDArray[np.uint16]
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """What is known before decoding. Sizes are those stored, before EXIF orientation."""
+
+    format: str
+    mode: str  #: Pillow's mode of the first frame as stored
+    width: int
+    height: int
+    orientation: int | None  #: 1 to 8, or None where the file does not say (or says nonsense)
+    frames: int
+    animated: bool  #: frames are meant to be played; pages of a TIFF are not
+    has_alpha: bool  #: the file carries an alpha channel or a transparent colour
+    image: ImageFile.ImageFile  #: opened, not decoded
+
+    @property
+    def oriented_size(self) -> tuple[int, int]:
+        """Width and height as a viewer shows them."""
+        return (self.height, self.width) if (self.orientation or 1) >= 5 else (self.width, self.height)
+
+
+def sniff(data: bytes) -> str | None:
+    """The format that the first bytes tell, whatever the name says; None where they tell nothing.
+
+    Besides the keys of :data:`EXTENSIONS` this names pictures that are not decoded (``heif``, ``psd``, ...) and
+    what is often found in a picture's place: ``git_lfs_pointer``, ``html``, ``xml``, ``json``, ``zip``, ``gzip``,
+    ``video``.
+    """
+    for magic, name in _MAGIC:
+        if data.startswith(magic):
+            return name
+    if data[:4] == b"RIFF":
+        return {b"WEBP": "webp", b"AVI ": "video"}.get(data[8:12])
+    if data[4:8] == b"ftyp":
+        return _PICTURE_BRANDS.get(data[8:12], "video")
+    if data[:2] == b"BM" and len(data) >= 26 and struct.unpack_from("<I", data, 14)[0] in (12, 40, 52, 56, 64, 108, 124):
+        return "bmp"
+    if data[:1] == b"P" and data[1:2] in b"123456" and data[2:3].isspace():
+        return "ppm"
+    if data.startswith(b"version https://git-lfs.github.com/spec/"):
+        return "git_lfs_pointer"
+    if data[:2] == b"PK":
+        return "zip"
+    if data[:2] == b"\x1f\x8b":
+        return "gzip"
+    if data[:4] == b"\x1aE\xdf\xa3":
+        return "video"
+    text = data[:1024].removeprefix(b"\xef\xbb\xbf").lstrip().lower()
+    if text[:1] == b"<":
+        if b"<svg" in text:
+            return "svg"
+        return "html" if b"<html" in text or b"<!doctype html" in text else "xml"
+    return "json" if text[:1] in (b"{", b"[") else None
+
+
+def refuse_unsupported(data: bytes, kind: str | None) -> None:
+    """Raise for everything that :func:`read_header` does not open.
+
+    Raises:
+        ImageProblem: ``zero_bytes``, ``lfs_pointer``, ``unsupported_format`` or ``not_an_image``.
+    """
+    if not data:
+        raise ImageProblem("zero_bytes", "the file is empty")
+    if kind == "git_lfs_pointer":
+        raise ImageProblem("lfs_pointer", "Git LFS pointer; fetch the objects (git lfs pull) and read the source again")
+    if kind in _UNSUPPORTED:
+        raise ImageProblem("unsupported_format", f"{kind} pictures are not decoded; convert them upstream")
+    if kind not in _OPENERS:
+        raise ImageProblem("not_an_image", f"{kind} file" if kind else f"unknown first bytes {data[:8].hex(' ')}")
+
+
+def read_header(data: bytes, kind: str, limits: Limits) -> Header:
+    """Open without decoding, and check the structure and the limits.
+
+    Raises:
+        ImageProblem: any reason but the four of :func:`refuse_unsupported`.
+    """
+    if kind == "png":
+        _check_png(data)
+    elif kind == "webp":
+        _check_webp(data, limits)
+    try:
+        image = _OPENERS[kind](io.BytesIO(data))
+        if kind == "ico":
+            _check_ico(data, image, limits)
+        frames = _count_frames(data, kind, image, limits)
+        orientation = _orientation(kind, image)
+        width, height = image.size
+        if kind == "tiff" and (orientation or 1) >= 5:
+            width, height = height, width  # Pillow announces a TIFF's size as it will be after its own transposing
+        header = Header(
+            format=kind,
+            mode=image.mode,
+            width=width,
+            height=height,
+            orientation=orientation,
+            frames=frames,
+            animated=frames > 1 and kind != "tiff",
+            has_alpha=image.mode in _ALPHA_MODES or image.has_transparency_data,
+            image=image,
+        )
+    except ImageProblem:
+        raise
+    except Exception as error:
+        raise _problem(kind, error) from error
+    return header
+
+
+def check_limits(data: bytes, header: Header, limits: Limits) -> None:
+    """Refuse what would cost too much to decode.
+
+    Raises:
+        ImageProblem: ``too_large``, ``too_many_scans`` or ``unreadable_image`` (no pixels at all).
+    """
+    width, height = header.width, header.height
+    _check_pixels(width, height, limits)
+    if header.format == "tiff":
+        # libtiff allocates a whole tile, whatever the picture's own size.
+        tags = header.image.tag_v2  # type: ignore[attr-defined]
+        tile_width, tile_height = int(tags.get(322, 0)), int(tags.get(323, 0))
+        if tile_width * tile_height > max(limits.max_pixels, 1):
+            raise ImageProblem("too_large", f"TIFF tiles of {tile_width} x {tile_height} pixels")
+    if header.format == "jpeg" and header.image.info.get("progressive"):
+        scans = data.count(b"\xff\xda")  # never part of compressed data, where FF is followed by 00
+        if scans > limits.max_scans:
+            raise ImageProblem("too_many_scans", f"{scans} scans, the limit is {limits.max_scans}")
+
+
+def decode(data: bytes, header: Header) -> Pixels:
+    """The first frame's pixels, upright.
+
+    Returns:
+        C-contiguous; ``(h, w)`` uint8 grey (0 and 255 only for mode 1), ``(h, w)`` uint16 grey, or
+        ``(h, w, 4)`` uint8 RGBA with alpha 255 where the file has none. May be a read-only view of the
+        decoder's memory.
+
+    Raises:
+        ImageProblem: ``truncated_image``, ``unreadable_image`` or ``unsupported_format``.
+    """
+    try:
+        pixels = _turbo_jpeg(data, header) if header.format == "jpeg" else None
+        if pixels is None:
+            header.image.load()
+            pixels = _pixels(header.image)
+    except (ImageProblem, MemoryError):
+        raise  # running out of memory below the limits is the machine's failure, not the picture's
+    except Exception as error:
+        raise _problem(header.format, error) from error
+    # Pillow has already turned a TIFF upright.
+    return pixels if header.format == "tiff" else _upright(pixels, header.orientation or 1)
+
+
+def _turbo_jpeg(data: bytes, header: Header) -> Pixels | None:
+    """Grey and colour JPEGs by libjpeg-turbo; None for what it doubts, so that Pillow decides."""
+    if header.mode not in ("L", "RGB"):
+        return None
+    try:
+        out = simplejpeg.decode_jpeg(data, "GRAY" if header.mode == "L" else "RGBA", strict=True)
+    except ValueError:
+        return None
+    pixels: npt.NDArray[np.uint8] = out[:, :, 0] if header.mode == "L" else out
+    return pixels
+
+
+def _pixels(image: Image.Image) -> Pixels:
+    """Decoded Pillow image to one of the three layouts of :func:`decode`."""
+    mode = image.mode
+    if mode in ("I;16", "I;16L", "I;16B", "I"):
+        wide = np.asarray(image)
+        if wide.size and (int(wide.min()) < 0 or int(wide.max()) > 0xFFFF):
+            raise ImageProblem("unsupported_format", "32-bit integer pixels beyond 16 bits have no defined white")
+        return np.ascontiguousarray(wide, dtype=np.uint16)
+    if mode == "F":
+        raise ImageProblem("unsupported_format", "floating-point pixels have no defined white")
+    if mode not in ("1", "L", "RGB", "RGBA") or "transparency" in image.info:
+        image = image.convert("RGBA" if image.has_transparency_data else "RGB")
+    width, height = image.size
+    shape = (height, width) if image.mode in ("1", "L") else (height, width, 4)
+    try:
+        exported = pa.array(image)
+        flat = np.frombuffer((exported if len(shape) == 2 else exported.values).buffers()[1], np.uint8)
+        pixels = flat[: int(np.prod(shape))].reshape(shape)
+    except ValueError:  # above Pillow's block size of 16 MiB the rows do not lie side by side
+        pixels = np.asarray(image.convert("L") if len(shape) == 2 else image.convert("RGBA"))
+    if image.mode == "RGB":
+        words = pixels.reshape(-1).view("<u4")
+        if words.size and int(np.bitwise_and.reduce(words)) < 0xFF000000:
+            pixels = (words | np.uint32(0xFF000000)).view(np.uint8).reshape(shape)
+    return pixels
+
+
+def _upright(pixels: Pixels, orientation: int) -> Pixels:
+    """Apply EXIF orientation 1 to 8 (TIFF 6.0, tag 274) to an array of rows."""
+    if orientation >= 5:
+        pixels = pixels.swapaxes(0, 1)
+    if orientation in (3, 4, 7, 8):
+        pixels = pixels[::-1]
+    if orientation in (2, 3, 6, 7):
+        pixels = pixels[:, ::-1]
+    return np.ascontiguousarray(pixels)
+
+
+def _orientation(kind: str, image: ImageFile.ImageFile) -> int | None:
+    if kind == "tiff":
+        value = image.tag_v2.get(274)  # type: ignore[attr-defined]
+        return value if isinstance(value, int) and 1 <= value <= 8 else None
+    exif = image.info.get("exif")
+    return exif_orientation(exif) if isinstance(exif, bytes) else None
+
+
+def exif_orientation(exif: bytes) -> int | None:
+    """Tag 274 of the first directory, or None where it is absent or makes no sense. Never raises, never loops."""
+    tiff = exif.removeprefix(b"Exif\0\0")
+    order = {b"II*\0": "<", b"MM\0*": ">"}.get(tiff[:4])
+    if order is None or len(tiff) < 10:
+        return None
+    start = struct.unpack_from(f"{order}I", tiff, 4)[0]
+    if start + 2 > len(tiff):
+        return None
+    for index in range(struct.unpack_from(f"{order}H", tiff, start)[0]):
+        at = start + 2 + 12 * index
+        if at + 12 > len(tiff):
+            return None
+        tag, kind, count, value = struct.unpack_from(f"{order}HHIH", tiff, at)
+        if tag == 274:
+            return int(value) if kind == 3 and count == 1 and 1 <= value <= 8 else None
+    return None
+
+
+def _problem(kind: str, error: Exception) -> ImageProblem:
+    text = str(error) or type(error).__name__
+    if isinstance(error, Image.DecompressionBombError):
+        return ImageProblem("too_large", text)
+    reason = "truncated_image" if "truncated" in text.lower() else "unreadable_image"
+    return ImageProblem(reason, f"{kind}: {text}")
+
+
+def _check_pixels(width: int, height: int, limits: Limits) -> None:
+    if width <= 0 or height <= 0:
+        raise ImageProblem("unreadable_image", f"no pixels: {width} x {height}")
+    if width * height > limits.max_pixels:
+        raise ImageProblem("too_large", f"{width} x {height} pixels, the limit is {limits.max_pixels:,} in all")
+
+
+def _check_png(data: bytes) -> None:
+    """Walk the chunks: Pillow notices neither a missing end nor a wrong CRC of pixel data."""
+    at = 8
+    view = memoryview(data)
+    while True:
+        if at + 12 > len(data):
+            raise ImageProblem("truncated_image", f"png: ends at byte {len(data)}, before its IEND chunk")
+        length, name = struct.unpack_from(">I4s", data, at)
+        end = at + 12 + length
+        if end > len(data):
+            raise ImageProblem("truncated_image", f"png: ends inside the {name!r} chunk at byte {at}")
+        if zlib.crc32(view[at + 4 : end - 4]) != struct.unpack_from(">I", data, end - 4)[0]:
+            raise ImageProblem("unreadable_image", f"png: CRC of the {name!r} chunk at byte {at} is wrong")
+        if name == b"IEND":
+            return
+        at = end
+
+
+def _check_webp(data: bytes, limits: Limits) -> None:
+    """Size before opening, because the decoder allocates two canvases when it opens (WebP container spec)."""
+    if len(data) < 30 or struct.unpack_from("<I", data, 4)[0] + 8 > len(data):
+        raise ImageProblem("truncated_image", f"webp: ends at byte {len(data)}, before its RIFF container does")
+    first = data[12:16]
+    if first == b"VP8X":
+        width = int.from_bytes(data[24:27], "little") + 1
+        height = int.from_bytes(data[27:30], "little") + 1
+    elif first == b"VP8L":
+        bits = int.from_bytes(data[21:25], "little")
+        width, height = (bits & 0x3FFF) + 1, (bits >> 14 & 0x3FFF) + 1
+    else:
+        width, height = (value & 0x3FFF for value in struct.unpack_from("<HH", data, 26))
+    _check_pixels(width, height, limits)
+
+
+def _check_ico(data: bytes, image: Any, limits: Limits) -> None:
+    """The entry that will be decoded has a size of its own, which the directory need not tell."""
+    entry = image.ico.entry[0]
+    body = data[entry.offset : entry.offset + entry.size]
+    if len(body) < max(entry.size, 24):
+        raise ImageProblem("truncated_image", "ico: ends inside its largest picture")
+    if body.startswith(b"\x89PNG"):
+        _check_png(body)
+        _check_pixels(*struct.unpack_from(">II", body, 16), limits)
+    else:
+        width, height = struct.unpack_from("<ii", body, 4)
+        _check_pixels(width, abs(height) // 2, limits)
+
+
+def _count_frames(data: bytes, kind: str, image: ImageFile.ImageFile, limits: Limits) -> int:
+    if kind == "gif":
+        frames = _gif_frames(data, limits.max_frames)
+    elif kind == "tiff":
+        frames = 1
+        try:
+            while frames <= limits.max_frames:
+                image.seek(frames)
+                frames += 1
+        except EOFError:
+            pass
+        image.seek(0)
+    else:
+        frames = getattr(image, "n_frames", 1) if kind in ("png", "webp") else 1
+    if frames > limits.max_frames:
+        raise ImageProblem("too_many_frames", f"more than {limits.max_frames} frames or pages")
+    return frames
+
+
+def _gif_frames(data: bytes, most: int) -> int:
+    """Count image blocks (GIF89a specification, sections 15 to 27), at most ``most + 1`` of them."""
+    try:
+        at = 13 + (3 << (data[10] & 7) + 1 if data[10] & 0x80 else 0)
+        frames = 0
+        while frames <= most:
+            block = data[at]
+            if block == 0x2C:
+                frames += 1
+                at += 11 + (3 << (data[at + 9] & 7) + 1 if data[at + 9] & 0x80 else 0)
+            elif block == 0x21:
+                at += 2
+            elif block == 0x3B:
+                break
+            else:
+                raise ImageProblem("unreadable_image", f"gif: unknown block {block:#x} at byte {at}")
+            while size := data[at]:
+                at += size + 1
+            at += 1
+    except IndexError:
+        raise ImageProblem("truncated_image", f"gif: ends at byte {len(data)}, before its trailer") from None
+    if not frames:
+        raise ImageProblem("unreadable_image", "gif: no frame")
+    return frames

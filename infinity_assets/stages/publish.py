@@ -1,0 +1,129 @@
+"""Stage, audit, commit: the one way in which every stage publishes a partition."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import pyarrow as pa
+
+from infinity_assets.errors import AuditFailed
+from infinity_assets.quality.audit import CheckResult, Facts, audit
+from infinity_assets.quality.contract import load_contract
+from infinity_assets.stages.verdicts import DROP, KEEP, QUARANTINE
+from infinity_assets.store.tables import Published, Shard, Transaction
+
+EXAMPLES = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """What became of the rows of one partition at one stage."""
+
+    rows_in: int
+    kept: int
+    dropped: int
+    quarantined: int
+    reasons: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def rows(self) -> int:
+        """Rows of the table."""
+        return self.kept + self.dropped + self.quarantined
+
+
+@dataclass(frozen=True, slots=True)
+class StageResult:
+    """A published partition and how it got there."""
+
+    published: Published
+    committed: bool  #: False where the content was equal to what was there
+    counts: Counts
+    checks: tuple[CheckResult, ...]
+    kept_examples: tuple[str, ...] = ()  #: up to five ids, the first in order
+    dropped_examples: tuple[str, ...] = ()
+    notes: Mapping[str, Any] = field(default_factory=dict)  #: counts and ids for the asset page, never text
+
+
+class CriticalCheckFailed(AuditFailed):
+    """Nothing was committed; ``checks`` says what failed."""
+
+    def __init__(self, table: str, partition: str, checks: Sequence[CheckResult]) -> None:
+        failed = [c for c in checks if not c.passed and c.blocking]
+        lines = "; ".join(f"{c.name}: {c.description}" for c in failed)
+        super().__init__(f"{table} of {partition}: nothing was committed, what was there stays. {lines}")
+        self.checks = tuple(checks)
+
+
+def verdict_stats(table: pa.Table, key: str) -> dict[str, Any]:
+    """Counts by verdict and reason and a few example ids of one shard; merged by :func:`count`."""
+    if "verdict" not in table.schema.names:
+        return {"verdicts": {KEEP: table.num_rows}, "reasons": {}, "kept": [], "dropped": []}
+    verdicts = table.column("verdict").to_pylist()
+    reasons = Counter(r for r in table.column("reason").to_pylist() if r is not None)
+    ids = table.column(key)
+    kept = [i for i, v in enumerate(verdicts) if v == KEEP][:EXAMPLES]
+    dropped = [i for i, v in enumerate(verdicts) if v != KEEP][:EXAMPLES]
+    return {
+        "verdicts": dict(sorted(Counter(verdicts).items())),
+        "reasons": dict(sorted(reasons.items())),
+        "kept": [ids[i].as_py() for i in kept],
+        "dropped": [ids[i].as_py() for i in dropped],
+    }
+
+
+def count(shards: Sequence[Shard], rows_in: int) -> Counts:
+    """Counts of a whole partition, from its shards' statistics."""
+    verdicts: Counter[str] = Counter()
+    reasons: Counter[str] = Counter()
+    for shard in shards:
+        verdicts.update(shard.stats.get("verdicts", {}))
+        reasons.update(shard.stats.get("reasons", {}))
+    return Counts(
+        rows_in, verdicts[KEEP], verdicts[DROP], verdicts[QUARANTINE], dict(sorted(reasons.items()))
+    )
+
+
+def publish(
+    transaction: Transaction,
+    shards: Sequence[Shard],
+    *,
+    rows_in: int,
+    run_id: str,
+    inputs: Mapping[str, str],
+    notes: Mapping[str, Any] | None = None,
+    references: Mapping[str, frozenset[str]] | None = None,
+    data_version: str | None = None,
+) -> StageResult:
+    """Audit the staged shards against the stage's contract, then commit them.
+
+    Args:
+        transaction: where the shards were staged.
+        shards: the whole partition, in order.
+        rows_in: how many rows this stage received; conservation is checked against it.
+        run_id: who does it.
+        inputs: data versions of what was read.
+        notes: counts and ids worth remembering.
+        references: sets of ids that the contract's ``reference`` checks look up, by name.
+        data_version: see :meth:`Transaction.commit`.
+
+    Raises:
+        CriticalCheckFailed: if a blocking check fails; nothing is committed then.
+        CommitConflict: if another run published meanwhile.
+    """
+    contract = load_contract(transaction.spec.name)
+    with transaction.preview(shards) as staged:
+        facts = Facts(rows_in=rows_in, references=references or {})
+        checks = tuple(audit(contract, transaction.spec.schema, staged, facts))
+    if any(not c.passed and c.blocking for c in checks):
+        raise CriticalCheckFailed(transaction.spec.name, transaction.partition, checks)
+    published, committed = transaction.commit(
+        shards, run_id=run_id, inputs=inputs, notes=notes, data_version=data_version
+    )
+    kept = [i for s in shards for i in s.stats.get("kept", [])][:EXAMPLES]
+    dropped = [i for s in shards for i in s.stats.get("dropped", [])][:EXAMPLES]
+    return StageResult(
+        published, committed, count(shards, rows_in), checks, tuple(kept), tuple(dropped), dict(notes or {})
+    )
