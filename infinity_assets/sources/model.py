@@ -10,7 +10,15 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_vali
 SOURCE_NAME = re.compile(r"[a-z0-9_]+")
 
 Category = Literal[
-    "caption", "general", "ocr", "doc_chart", "math_reasoning", "text", "grounding", "multi_image", "evaluation"
+    "caption",
+    "general",
+    "ocr",
+    "doc_chart",
+    "math_reasoning",
+    "text",
+    "grounding",
+    "multi_image",
+    "evaluation",
 ]
 
 #: Training stages of Infinity-MM (arXiv 2410.18558, table 1), in order.

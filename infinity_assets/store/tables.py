@@ -240,7 +240,7 @@ class Transaction:
 
     @contextmanager
     def preview(self, shards: Sequence[Shard]) -> Iterator[Any]:
-        """The table as it would be, as a Lance dataset that no reader can find: for audits before a commit."""
+        """The table as it would be: a Lance dataset that no reader can find, for audits before a commit."""
         import lance
 
         uri = self.store.uri(self.spec.name, self.partition)

@@ -1,0 +1,169 @@
+"""Where a source's bytes lie: a local folder, an object store, or one file on the web. Read only."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from infinity_assets.errors import SourceError
+from infinity_assets.readers.files import matches
+from infinity_assets.sources.listing import Listed, Root
+from infinity_assets.sources.model import SourceSpec
+from infinity_assets.sources.web import WebRoot
+
+GLOB = frozenset("*?[")
+
+#: What counts as a medium beside a record file. In a folder source every file is listed.
+MEDIA_SUFFIXES = frozenset(  # noqa: SIM905 - one line a kind reads better than a list of thirty strings
+    ".jpg .jpeg .jpe .jfif .png .webp .gif .bmp .tif .tiff .pbm .pgm .ppm .pnm .ico .svg .avif .heic .jp2"
+    " .mp4 .avi .mkv .webm .mov .m4v .wav .mp3 .flac .ogg .m4a".split()
+)
+
+
+class LocalRoot:
+    """A local folder. Links that lead out of it are listed with an error and never followed."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder.resolve()
+
+    def list(self) -> Iterator[Listed]:
+        """Every regular file below the folder."""
+        for base, folders, names in os.walk(self.folder, followlinks=False):
+            folders.sort()
+            for name in sorted(names):
+                yield self._listed(Path(base) / name)
+
+    def _listed(self, path: Path) -> Listed:
+        relative = path.relative_to(self.folder).as_posix()
+        shown = os.fsencode(relative).decode("utf-8", "backslashreplace")
+        if shown != relative:
+            return Listed(shown, 0, None, "the file's name is not UTF-8; rename it")
+        try:
+            if path.is_symlink() and not path.resolve().is_relative_to(self.folder):
+                return Listed(relative, 0, None, "a link that leads out of the source; copy the file in")
+            stat = path.stat()
+        except OSError as error:
+            return Listed(relative, 0, None, f"cannot be read: {error.strerror}")
+        if not path.is_file():
+            return Listed(relative, 0, None, "not a regular file")
+        return Listed(relative, stat.st_size, stat.st_mtime_ns)
+
+    def open(self, path: str) -> BinaryIO:
+        """Open a file below the folder.
+
+        Raises:
+            SourceError: if the path leads out of the folder or cannot be opened.
+        """
+        full = self.folder / path
+        if not full.resolve().is_relative_to(self.folder):
+            raise SourceError(f"{path}: leads out of the source")
+        try:
+            return full.open("rb")
+        except OSError as error:
+            raise SourceError(f"{full}: {error.strerror}") from error
+
+
+class ObjectRoot:
+    """A prefix of an object store (``s3://bucket/prefix``). Credentials come from the environment."""
+
+    def __init__(self, url: str) -> None:
+        from obstore.store import from_url
+
+        self._store: Any = from_url(url)
+
+    def list(self) -> Iterator[Listed]:
+        """Every object under the prefix."""
+        import obstore
+
+        for batch in obstore.list(self._store):
+            for item in batch:
+                yield Listed(item["path"], item["size"], int(item["last_modified"].timestamp() * 1e9))
+
+    def open(self, path: str) -> BinaryIO:
+        """A buffered, seekable reader of one object."""
+        import obstore
+
+        try:
+            reader: BinaryIO = obstore.open_reader(self._store, path)
+        except OSError as error:
+            raise SourceError(f"{path}: {error}") from error
+        return reader
+
+
+@dataclass(frozen=True, slots=True)
+class Roots:
+    """The record root and the media root of a source, and which files of the first are records."""
+
+    records: Root
+    media: Root | None  #: None: media lie in the record root
+    patterns: tuple[str, ...]
+
+    def list(self) -> Iterator[tuple[str, Listed]]:
+        """(root name, file) of everything the source has."""
+        whole = self.media is None
+        for file in self.records.list():
+            if whole or any(matches(file.path, p) for p in self.patterns):
+                yield "records", file
+        if self.media is not None:
+            for file in self.media.list():
+                if Path(file.path).suffix.lower() in MEDIA_SUFFIXES or "." not in file.path:
+                    yield "media", file
+
+    def open(self, root: str, path: str) -> BinaryIO:
+        """Open a file of one of the two roots."""
+        if root == "media" and self.media is not None:
+            return self.media.open(path)
+        return self.records.open(path)
+
+
+def open_roots(spec: SourceSpec, base: Path, default_patterns: tuple[str, ...]) -> Roots:
+    """The roots of a source.
+
+    Args:
+        spec: the source.
+        base: folder of its YAML file; relative locations start there.
+        default_patterns: the reader's globs, for a folder location.
+
+    Raises:
+        SourceError: if the location does not exist or is of no known kind.
+    """
+    records, patterns, whole = _open(spec.location, base)
+    patterns = patterns or default_patterns
+    if spec.media is not None:
+        return Roots(records, _open(spec.media, base)[0], patterns)
+    return Roots(records, None if whole else records, patterns)
+
+
+def _open(location: str, base: Path) -> tuple[Root, tuple[str, ...], bool]:
+    """Root, patterns (empty for a folder), and whether the location is a whole folder."""
+    if location.startswith(("https://", "http://")):
+        root = WebRoot(location)
+        return root, (root.name,), True
+    if "://" in location:
+        if not location.startswith(("s3://", "gs://", "az://")):
+            raise SourceError(
+                f"{location}: unknown kind of location; use a path, s3://, gs://, az:// or https://"
+            )
+        head, pattern = _split_glob(location)
+        if not pattern and "." in head.rsplit("/", 1)[-1]:
+            head, pattern = head.rsplit("/", 1)
+        return ObjectRoot(head), (pattern,) if pattern else (), not pattern
+    head, pattern = _split_glob(location)
+    path = (base / head).resolve()
+    if not path.exists():
+        raise SourceError(f"{path}: no such file or folder; check `location` and `media` in the source file")
+    if path.is_file():
+        path, pattern = path.parent, path.name
+    return LocalRoot(path), (pattern,) if pattern else (), not pattern
+
+
+def _split_glob(location: str) -> tuple[str, str]:
+    """Fixed head and glob tail of a location."""
+    parts = location.split("/")
+    for i, part in enumerate(parts):
+        if GLOB & set(part):
+            return "/".join(parts[:i]) or ".", "/".join(parts[i:])
+    return location, ""

@@ -1,0 +1,97 @@
+"""One file on the web, fetched safely: public addresses only, no redirects, a limit on bytes.
+
+The address is resolved once, checked, and then connected to as it was checked, so that a name cannot point
+elsewhere in between. Only locations that a person wrote into the catalogue are fetched; addresses that stand
+inside rows never are.
+"""
+
+from __future__ import annotations
+
+import http.client
+import ipaddress
+import os
+import socket
+import ssl
+import tempfile
+from collections.abc import Iterator
+from pathlib import PurePosixPath
+from typing import BinaryIO
+from urllib.parse import unquote, urlsplit
+
+from infinity_assets.errors import SourceError
+from infinity_assets.sources.listing import Listed
+
+TIMEOUT_S = 60
+MAX_BYTES = 64 * 2**30
+CHUNK = 1 << 20
+ALLOW = "INFINITY_ALLOW_HOSTS"  #: comma-separated hosts that may be private and may speak plain http
+
+
+class WebRoot:
+    """A root with a single file."""
+
+    def __init__(self, url: str) -> None:
+        parts = urlsplit(url)
+        self.url = url
+        self.host = parts.hostname or ""
+        self.trusted = self.host in os.environ.get(ALLOW, "").split(",")
+        if parts.scheme != "https" and not self.trusted:
+            raise SourceError(f"{url}: only https is fetched; {ALLOW} lists the hosts that are exempt")
+        self.secure = parts.scheme == "https"
+        self.port = parts.port or (443 if self.secure else 80)
+        self.target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+        self.name = unquote(PurePosixPath(parts.path).name) or "index"
+
+    def list(self) -> Iterator[Listed]:
+        """The file, with its size as the server tells it."""
+        connection, response = self._request("HEAD")
+        connection.close()
+        yield Listed(self.name, int(response.headers.get("Content-Length") or 0))
+
+    def open(self, path: str) -> BinaryIO:
+        """The file's bytes, spooled to an anonymous temporary file."""
+        connection, response = self._request("GET")
+        spool = tempfile.TemporaryFile()  # noqa: SIM115 - the caller closes it
+        size = 0
+        while chunk := response.read(CHUNK):
+            size += len(chunk)
+            if size > MAX_BYTES:
+                raise SourceError(f"{self.url}: more than {MAX_BYTES} bytes; download it and use a path")
+            spool.write(chunk)
+        connection.close()
+        spool.seek(0)
+        return spool  # type: ignore[return-value]
+
+    def _request(self, method: str) -> tuple[http.client.HTTPConnection, http.client.HTTPResponse]:
+        try:
+            connection = self._connect()
+            connection.request(method, self.target, headers={"User-Agent": "infinity-assets"})
+            response = connection.getresponse()
+        except (OSError, http.client.HTTPException) as error:
+            raise SourceError(f"{self.url}: {error}") from error
+        if response.status != http.HTTPStatus.OK:
+            raise SourceError(f"{self.url}: answered {response.status}; redirects are not followed")
+        return connection, response
+
+    def _connect(self) -> http.client.HTTPConnection:
+        address = self._address()
+        plain = socket.create_connection((address, self.port), timeout=TIMEOUT_S)
+        connection = http.client.HTTPConnection(self.host, self.port, timeout=TIMEOUT_S)
+        if self.secure:
+            plain = ssl.create_default_context().wrap_socket(plain, server_hostname=self.host)
+        connection.sock = plain
+        return connection
+
+    def _address(self) -> str:
+        """The host's first address, if every one of them is public.
+
+        Raises:
+            SourceError: if any is private, loopback, link-local or otherwise reserved.
+        """
+        found = sorted(
+            {str(i[4][0]) for i in socket.getaddrinfo(self.host, self.port, type=socket.SOCK_STREAM)}
+        )
+        for address in found:
+            if not self.trusted and not ipaddress.ip_address(address).is_global:
+                raise SourceError(f"{self.url}: {address} is not public; {ALLOW} lists exempt hosts")
+        return found[0]
