@@ -17,9 +17,10 @@ from infinity_assets.sources.web import WebRoot
 GLOB = frozenset("*?[")
 
 #: What counts as a medium beside a record file. In a folder source every file is listed.
-MEDIA_SUFFIXES = frozenset(  # noqa: SIM905 - one line a kind reads better than a list of thirty strings
-    ".jpg .jpeg .jpe .jfif .png .webp .gif .bmp .tif .tiff .pbm .pgm .ppm .pnm .ico .svg .avif .heic .jp2"
-    " .mp4 .avi .mkv .webm .mov .m4v .wav .mp3 .flac .ogg .m4a".split()
+MEDIA_SUFFIXES = frozenset(
+    [".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff"]  # photos, drawings
+    + [".pbm", ".pgm", ".ppm", ".pnm", ".ico", ".svg", ".avif", ".heic", ".jp2"]
+    + [".mp4", ".avi", ".mkv", ".webm", ".mov", ".m4v", ".wav", ".mp3", ".flac", ".ogg", ".m4a"]
 )
 
 

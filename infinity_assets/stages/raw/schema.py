@@ -12,6 +12,7 @@ RAW: Final = TableSpec(
     name="raw",
     version=1,
     key="file_id",
+    digest_exclude=("modified",),
     schema=pa.schema(
         [
             pa.field("file_id", pa.string(), nullable=False),  # <root>/<path>
@@ -21,6 +22,7 @@ RAW: Final = TableSpec(
             pa.field("content_hash", pa.string()),  # BLAKE3-128 hex; null if the file cannot be read
             pa.field("revision", pa.string()),  # upstream revision, as the catalogue says
             pa.field("error", pa.string()),  # why it cannot be read
+            pa.field("modified", pa.int64()),  # ns, as the file system says; not part of the data version
         ]
     ),
 )

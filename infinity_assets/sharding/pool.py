@@ -1,0 +1,99 @@
+"""A pool of local processes. A worker that dies or hangs costs its shard, not the run."""
+
+from __future__ import annotations
+
+import atexit
+import multiprocessing
+from collections.abc import Callable, Sequence
+from concurrent.futures import TimeoutError as FutureTimeout
+from concurrent.futures import as_completed
+from typing import Any
+
+from infinity_assets.sharding.plan import Plan, Task
+from infinity_assets.sharding.worker import run_task
+from infinity_assets.store.objects import Objects
+
+#: Called with a shard whose worker died and why; gives the shards to run instead, or raises.
+OnDeath = Callable[[Task, str], Sequence[Task]]
+#: Called after each shard with (done, total).
+OnProgress = Callable[[int, int], None]
+
+#: A worker is replaced after this many shards, so that a library's leak stays bounded.
+TASKS_PER_WORKER = 200
+
+_pools: dict[int, Any] = {}
+
+
+def run_plan(
+    root: str,
+    plan: Plan,
+    *,
+    workers: int,
+    timeout_s: float,
+    on_death: OnDeath,
+    on_progress: OnProgress | None = None,
+) -> None:
+    """Run every shard of a plan in worker processes; each stages its own result.
+
+    Args:
+        root: the store's root.
+        plan: what to run; saved in the store while it runs.
+        workers: processes.
+        timeout_s: longest a single shard may take before its worker is killed.
+        on_death: what to run instead of a shard whose worker died or hung.
+        on_progress: told after each shard.
+
+    Raises:
+        Exception: whatever a shard raised, once; shards already staged stay staged.
+    """
+    if not plan.tasks:
+        return
+    from pebble import ProcessExpired
+
+    objects = Objects(root)
+    plan.save(objects)
+    pool = _pool(workers)
+    waiting = list(plan.tasks)
+    done, total = 0, len(waiting)
+    while waiting:
+        futures = {pool.schedule(run_task, args=(root, task), timeout=timeout_s): task for task in waiting}
+        waiting = []
+        try:
+            for future in as_completed(futures):
+                task = futures[future]
+                try:
+                    future.result()
+                    done += 1
+                except ProcessExpired as error:
+                    waiting += on_death(task, f"the worker died (exit code {error.exitcode})")
+                except FutureTimeout:
+                    waiting += on_death(task, f"no result within {timeout_s:g} s")
+                if on_progress is not None:
+                    on_progress(done, total + len(waiting))
+        except BaseException:
+            for future in futures:
+                future.cancel()
+            raise
+        total += len(waiting)
+    plan.discard(objects)
+
+
+def _pool(workers: int) -> Any:
+    """The process-wide pool: workers keep their models loaded from one partition to the next."""
+    from pebble import ProcessPool
+
+    pool = _pools.get(workers)
+    if pool is None or not pool.active:
+        # Not fork: the parent runs threads (Lance, Polars) that a forked child would inherit locked.
+        context = multiprocessing.get_context("spawn")
+        pool = _pools[workers] = ProcessPool(workers, max_tasks=TASKS_PER_WORKER, context=context)
+    return pool
+
+
+@atexit.register
+def close_pools() -> None:
+    """Stop every worker."""
+    for pool in _pools.values():
+        pool.stop()
+        pool.join()
+    _pools.clear()
