@@ -4,9 +4,22 @@ from __future__ import annotations
 
 from typing import Any
 
+from infinity_assets.readers.alpaca import AlpacaReader
 from infinity_assets.readers.base import Reader, ReaderOptions
+from infinity_assets.readers.captions import CaptionReader
+from infinity_assets.readers.llava import LlavaReader
+from infinity_assets.readers.mapping import MappingReader
+from infinity_assets.readers.messages import MessagesReader
+from infinity_assets.readers.sharegpt import ShareGptReader
 
-READERS: dict[str, Reader] = {}
+READERS: dict[str, Reader] = {
+    "alpaca": AlpacaReader(),
+    "captions": CaptionReader(),
+    "llava": LlavaReader(),
+    "mapping": MappingReader(),
+    "messages": MessagesReader(),
+    "sharegpt": ShareGptReader(),
+}
 
 
 def parse_options(reader: dict[str, Any]) -> tuple[Reader, ReaderOptions]:
