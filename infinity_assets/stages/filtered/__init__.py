@@ -1,1 +1,1 @@
-"""TODO room."""
+"""Format and quality: measures of each sample, and the verdict that one policy file derives from them."""
