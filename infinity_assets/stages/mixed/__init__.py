@@ -1,1 +1,1 @@
-"""TODO room."""
+"""Stage ``mixed``: which samples a training stage reads, how often, in what order, and why not others."""

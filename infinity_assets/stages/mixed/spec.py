@@ -1,0 +1,179 @@
+"""What a training stage asks for, as a file: quotas, caps, weights, epochs, a token budget."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+import yaml
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    TypeAdapter,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
+
+from infinity_assets.errors import CatalogueError
+from infinity_assets.sources.catalogue import Problem, _line_of, _repeated_keys
+from infinity_assets.sources.model import Category, TrainingStage
+
+DEFAULT_MIXES = Path(__file__).resolve().parents[2] / "policies" / "mixes.yaml"
+
+Positive = Annotated[int, Field(ge=1)]
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Part(_Model):
+    """One of several disjoint parts of the same samples: Infinity-MM cuts its stage 2 into a, b and c."""
+
+    name: str  #: what is cut; stages that name the same one share the cut
+    index: int = Field(ge=0)
+    of: int = Field(ge=2)
+
+    @model_validator(mode="after")
+    def _inside(self) -> Part:
+        if self.index >= self.of:
+            raise ValueError(f"index {self.index} is not below {self.of}; the first part has index 0")
+        return self
+
+
+class MixSpec(_Model):
+    """What one training stage asks for. Counts are those of the full mix; ``scale`` multiplies all of them.
+
+    A *line* is one reading of a sample in training; quotas, ``samples`` and ``token_budget`` count lines. A
+    cap counts samples. A category without a quota does not enter, except that a mix with neither quotas nor
+    shares takes all of everything.
+    """
+
+    quotas: dict[Category, int] = Field(default_factory=dict)  #: lines by category
+    samples: int | None = Field(default=None, ge=1)  #: lines that ``shares`` divide
+    shares: dict[Category, float] = Field(default_factory=dict)  #: fractions of ``samples``; they add up to 1
+    #: By source: multiplies its natural part of its category (its number of samples, capped); 1 if absent.
+    weights: dict[str, float] = Field(default_factory=dict)
+    #: By source: most samples; the catalogue's cap holds as well.
+    caps: dict[str, Positive] = Field(default_factory=dict)
+    #: Most lines of one sample: it repeats only where a quota runs short, or where there is no quota.
+    epochs: int = Field(default=1, ge=1)
+    token_budget: int | None = Field(default=None, ge=1)  #: most tokens (question + answer) of all lines
+    part: Part | None = None
+    seed: int = 0
+    scale: float = Field(default=1.0, gt=0, le=1000)
+
+    @field_validator("quotas")
+    @classmethod
+    def _not_negative(cls, value: dict[Category, int]) -> dict[Category, int]:
+        if any(v < 0 for v in value.values()):
+            raise ValueError("a quota is 0 or more")
+        return value
+
+    @field_validator("weights", "shares")
+    @classmethod
+    def _finite(cls, value: dict[str, float]) -> dict[str, float]:
+        if any(not 0 <= v < float("inf") for v in value.values()):
+            raise ValueError("a weight or share is a number, 0 or more")
+        return value
+
+    @model_validator(mode="after")
+    def _one_way_to_ask(self) -> MixSpec:
+        if self.quotas and (self.shares or self.samples):
+            raise ValueError("give quotas, or samples with shares, not both")
+        if bool(self.shares) != bool(self.samples):
+            raise ValueError("shares need samples (what they are shares of), and samples need shares")
+        if self.shares and abs(sum(self.shares.values()) - 1) > 1e-6:
+            raise ValueError(f"shares add up to {sum(self.shares.values()):g}, not 1")
+        return self
+
+    def scaled(self, count: int) -> int:
+        """A count of the full mix at this scale, rounded half up; at least 1 where it was."""
+        return max(1, int(count * self.scale + 0.5)) if count else 0
+
+    def asked(self) -> dict[str, int] | None:
+        """Lines asked for by category at this scale, or None: all of everything."""
+        if self.shares:
+            assert self.samples is not None
+            wanted = {str(c): share * self.scaled(self.samples) for c, share in sorted(self.shares.items())}
+            return apportion(self.scaled(self.samples), wanted)
+        if self.quotas:
+            return {str(c): self.scaled(n) for c, n in sorted(self.quotas.items())}
+        return None
+
+
+def apportion(total: int, claims: Mapping[str, float]) -> dict[str, int]:
+    """Divide a whole number in proportion to claims, by largest remainders; ties go to the first name.
+
+    The parts add up to ``total`` unless every claim is 0: then all parts are 0.
+    """
+    weight = sum(claims.values())
+    if weight <= 0:
+        return dict.fromkeys(claims, 0)
+    exact = {name: total * claim / weight for name, claim in claims.items()}
+    parts = {name: int(value) for name, value in exact.items()}
+    by_remainder = sorted((n for n in claims if claims[n] > 0), key=lambda n: (parts[n] - exact[n], n))
+    for name in by_remainder[: total - sum(parts.values())]:
+        parts[name] += 1
+    return parts
+
+
+def load_mixes(path: Path | None) -> Mapping[str, MixSpec]:
+    """The mixes of a file, by training stage.
+
+    The file has ``mixes``, a mapping from training stage to :class:`MixSpec`, and may have ``scale`` and
+    ``seed``, which hold for every mix that does not give its own.
+
+    Args:
+        path: the file; Infinity-MM's six training stages if None.
+
+    Raises:
+        CatalogueError: listing every problem with file and line.
+    """
+    path = path or DEFAULT_MIXES
+    try:
+        text = path.read_text(encoding="utf-8")
+        node = yaml.compose(text, Loader=yaml.SafeLoader)
+        value = yaml.safe_load(text)
+    except (OSError, UnicodeDecodeError) as error:
+        raise CatalogueError(str(Problem(str(path), 1, f"cannot be read: {error}"))) from error
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        message = f"not YAML: {getattr(error, 'problem', None) or error}"
+        raise CatalogueError(str(Problem(str(path), mark.line + 1 if mark else 1, message))) from error
+    twice = [Problem(str(path), line, f"key {key!r} is given twice") for key, line in _repeated_keys(node)]
+    if twice:
+        raise CatalogueError("\n".join(map(str, twice)))
+    try:
+        return _parse(value)
+    except ValidationError as error:
+        problems = []
+        for item in error.errors():
+            where = [str(part) for part in item["loc"] if part != "[key]"]
+            message = f"{'.'.join(where) or 'mixes'}: {item['msg'].removeprefix('Value error, ')}"
+            problems.append(str(Problem(str(path), _line_of(node, where), message)))
+        raise CatalogueError("\n".join(problems)) from error
+
+
+class _File(_Model):
+    scale: float = Field(default=1.0, gt=0, le=1000)
+    seed: int = 0
+    mixes: dict[TrainingStage, dict[str, Any]] = Field(min_length=1)
+
+    @field_validator("mixes", mode="before")
+    @classmethod
+    def _stage_names(cls, value: object) -> object:
+        return {str(k): v for k, v in value.items()} if isinstance(value, dict) else value
+
+
+class _Mixes(_Model):
+    mixes: dict[str, MixSpec]
+
+
+def _parse(value: object) -> Mapping[str, MixSpec]:
+    file = TypeAdapter(_File).validate_python(value)
+    shared = {"scale": file.scale, "seed": file.seed}
+    return _Mixes.model_validate({"mixes": {s: {**shared, **spec} for s, spec in file.mixes.items()}}).mixes

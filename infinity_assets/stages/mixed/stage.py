@@ -1,0 +1,124 @@
+"""Publishing the plan of one training stage from every published source that may enter it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import polars as pl
+import pyarrow as pa
+
+from infinity_assets.errors import CatalogueError, StoreError
+from infinity_assets.stages.filtered.schema import FILTERED
+from infinity_assets.stages.mixed.plan import PLANNER_VERSION, plan_mix
+from infinity_assets.stages.mixed.schema import MIXED
+from infinity_assets.stages.mixed.spec import MixSpec
+from infinity_assets.stages.publish import StageResult, publish, verdict_stats
+from infinity_assets.stages.unified.schema import UNIFIED
+from infinity_assets.store.digests import key_of
+from infinity_assets.store.tables import Published
+
+if TYPE_CHECKING:
+    from infinity_assets.platform import Platform
+
+SHARD_ROWS = 1_000_000  #: bounds what one shard's digest holds in memory
+
+#: What the plan needs of unified, computed where it lies: neither turns nor media are carried.
+_NARROW = {
+    "sample_id": "sample_id",
+    "tokens": "question_tokens + answer_tokens",
+    "media": "array_length(media)",
+    "pictures": "array_length(image_ids)",
+}
+_SCHEMA = {
+    "sample_id": pl.String,
+    "source": pl.String,
+    "category": pl.String,
+    "tokens": pl.Int32,
+    "obstacle": pl.String,
+}
+
+
+def materialize_mixed(platform: Platform, stage: str, run_id: str) -> StageResult:
+    """Plan one training stage and publish it as partition ``stage`` of ``mixed``.
+
+    Sources enter if the catalogue says so, except those for evaluation. One that was never published as
+    ``filtered`` is left out and named in the notes (``not_published``). The notes also hold ``plan_hash``,
+    ``lines``, ``tokens`` and ``summary``, the rows of :attr:`MixPlan.summary`.
+
+    Raises:
+        CatalogueError: if the mixes do not have this training stage.
+        StoreError: if a source's ``filtered`` and ``unified`` do not belong together.
+        CriticalCheckFailed: if a blocking check fails.
+    """
+    spec = platform.mixes.get(stage)
+    if spec is None:
+        raise CatalogueError(f"no mix for training stage {stage!r}; there are: {', '.join(platform.mixes)}")
+    frames: list[pl.DataFrame] = [pl.DataFrame(schema=_SCHEMA)]
+    inputs: dict[str, str] = {}
+    caps: dict[str, int] = {}
+    absent: list[str] = []
+    for name in platform.catalogue:
+        source = platform.catalogue[name].spec
+        if stage not in source.stages or source.category == "evaluation":
+            continue
+        filtered = platform.store.published(FILTERED, name)
+        if filtered is None:
+            absent.append(name)
+            continue
+        unified = platform.store.require(UNIFIED, name)
+        frames.append(_eligible(filtered, unified, name, source.category))
+        inputs[f"{FILTERED.name}/{name}"] = filtered.data_version
+        inputs[f"{UNIFIED.name}/{name}"] = unified.data_version
+        cap = {str(key): value for key, value in source.caps.items()}.get(stage)
+        if cap is not None:
+            caps[name] = cap
+    eligible = pl.concat(frames)
+    plan = plan_mix(eligible, stage, spec, caps)
+    notes: dict[str, Any] = {
+        "plan_hash": plan.hash,
+        "lines": plan.lines,
+        "tokens": plan.tokens,
+        "summary": plan.summary.to_dicts(),
+        "not_published": absent,
+    }
+    transaction = platform.store.begin(MIXED, stage)
+    base = _shard_base(spec, stage, inputs, caps)
+    shards = []
+    for group in plan.rows.partition_by("source", maintain_order=True):
+        for start in range(0, len(group), SHARD_ROWS):
+            piece = group.slice(start, SHARD_ROWS)
+            table: pa.Table = piece.to_arrow().cast(MIXED.schema)
+            key = key_of(base, piece["source"][0], start)
+            shards.append(transaction.stage(key, table, verdict_stats(table, MIXED.key)))
+    return publish(transaction, shards, rows_in=len(eligible), run_id=run_id, inputs=inputs, notes=notes)
+
+
+def _shard_base(spec: MixSpec, stage: str, inputs: dict[str, str], caps: dict[str, int]) -> str:
+    """Everything that determines the plan."""
+    asked = spec.model_dump_json()
+    return key_of("mixed", PLANNER_VERSION, stage, asked, sorted(inputs.items()), sorted(caps.items()))
+
+
+def _eligible(filtered: Published, unified: Published, source: str, category: str) -> pl.DataFrame:
+    kept = pl.DataFrame(pl.from_arrow(filtered.read(["sample_id"], where="verdict = 'keep'")))
+    narrow = pl.DataFrame(pl.from_arrow(unified.dataset().scanner(columns=_NARROW).to_table()))
+    frame = kept.join(narrow, on="sample_id", how="left", maintain_order="left")
+    lost = frame.filter(pl.col("pictures").is_null())
+    if len(lost):
+        raise StoreError(
+            f"{source}: {len(lost):,} samples of filtered are not in unified, the first is"
+            f" {lost['sample_id'][0]}; materialize the source from deduped on again"
+        )
+    return frame.select(
+        "sample_id",
+        pl.lit(source).alias("source"),
+        pl.lit(category).alias("category"),
+        pl.col("tokens").cast(pl.Int32),
+        # unified leaves the token counts null exactly where there are no turns.
+        pl.when(pl.col("tokens").is_null())
+        .then(pl.lit("no_conversation"))
+        .when(pl.col("media") != pl.col("pictures"))
+        .then(pl.lit("other_media"))
+        .otherwise(pl.lit(None, dtype=pl.String))
+        .alias("obstacle"),
+    )
