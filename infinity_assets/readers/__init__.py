@@ -7,10 +7,16 @@ from typing import Any
 from infinity_assets.readers.alpaca import AlpacaReader
 from infinity_assets.readers.base import Reader, ReaderOptions
 from infinity_assets.readers.captions import CaptionReader
+from infinity_assets.readers.coco import Coco
+from infinity_assets.readers.image_folder import ImageFolder
+from infinity_assets.readers.infinity_mm import InfinityMM
 from infinity_assets.readers.llava import LlavaReader
 from infinity_assets.readers.mapping import MappingReader
 from infinity_assets.readers.messages import MessagesReader
+from infinity_assets.readers.parquet_images import ParquetImages
 from infinity_assets.readers.sharegpt import ShareGptReader
+from infinity_assets.readers.vqa import Vqa
+from infinity_assets.readers.webdataset import WebDataset
 
 READERS: dict[str, Reader] = {
     "alpaca": AlpacaReader(),
@@ -19,6 +25,13 @@ READERS: dict[str, Reader] = {
     "mapping": MappingReader(),
     "messages": MessagesReader(),
     "sharegpt": ShareGptReader(),
+    # containers and joined files
+    "coco": Coco(),
+    "image_folder": ImageFolder(),
+    "infinity_mm": InfinityMM(),
+    "parquet_images": ParquetImages(),
+    "vqa": Vqa(),
+    "webdataset": WebDataset(),
 }
 
 
