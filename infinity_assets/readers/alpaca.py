@@ -30,7 +30,8 @@ class AlpacaReader(RowReader[AlpacaOptions]):
         if missing:
             raise BadRow("bad_record", f"no {missing[0]!r}; is this Alpaca?")
         turns = [Turn("system", text)] if (text := _text(row, "system")) else []
-        for pair in row.get("history") or []:
+        history = row.get("history") or []
+        for pair in history if isinstance(history, list) else [history]:
             if not isinstance(pair, list) or len(pair) != 2 or not all(isinstance(t, str) for t in pair):
                 raise BadRow("bad_turns", "'history' is not a list of [question, answer]")
             turns += [Turn("user", pair[0]), Turn("assistant", pair[1])]

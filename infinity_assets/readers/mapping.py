@@ -123,7 +123,9 @@ def _get(row: Mapping[str, Any], name: str) -> Any:
     value: Any = row
     for key in name.split("."):
         if not isinstance(value, dict) or key not in value:
-            raise BadRow("bad_record", f"no field {name!r}; the row has {', '.join(list(row)[:12])}")
+            raise BadRow(
+                "bad_record", f"no field {name!r}; the row has {[key[:40] for key in list(row)[:12]]}"
+            )
         value = value[key]
     return value
 
