@@ -24,6 +24,10 @@ class Root(Protocol):
         """Every file, in no particular order."""
         ...
 
+    def stat(self, path: str) -> Listed:
+        """One file as it is now; ``error`` says if it is gone."""
+        ...
+
     def open(self, path: str) -> BinaryIO:
         """A seekable stream over one file."""
         ...

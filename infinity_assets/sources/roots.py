@@ -37,6 +37,10 @@ class LocalRoot:
             for name in sorted(names):
                 yield self._listed(Path(base) / name)
 
+    def stat(self, path: str) -> Listed:
+        """The file's size and time now."""
+        return self._listed(self.folder / path)
+
     def _listed(self, path: Path) -> Listed:
         relative = path.relative_to(self.folder).as_posix()
         shown = os.fsencode(relative).decode("utf-8", "backslashreplace")
@@ -81,7 +85,20 @@ class ObjectRoot:
 
         for batch in obstore.list(self._store):
             for item in batch:
-                yield Listed(item["path"], item["size"], int(item["last_modified"].timestamp() * 1e9))
+                yield self._listed(item)
+
+    def stat(self, path: str) -> Listed:
+        """The object's size and time now."""
+        import obstore
+
+        try:
+            return self._listed(obstore.head(self._store, path))
+        except OSError as error:
+            return Listed(path, 0, None, f"cannot be read: {error}")
+
+    @staticmethod
+    def _listed(item: Any) -> Listed:
+        return Listed(item["path"], item["size"], int(item["last_modified"].timestamp() * 1e9))
 
     def open(self, path: str) -> BinaryIO:
         """A buffered, seekable reader of one object."""

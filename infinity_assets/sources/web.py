@@ -44,9 +44,13 @@ class WebRoot:
 
     def list(self) -> Iterator[Listed]:
         """The file, with its size as the server tells it."""
+        yield self.stat(self.name)
+
+    def stat(self, path: str) -> Listed:
+        """The file's size now, as the server tells it."""
         connection, response = self._request("HEAD")
         connection.close()
-        yield Listed(self.name, int(response.headers.get("Content-Length") or 0))
+        return Listed(path, int(response.headers.get("Content-Length") or 0))
 
     def open(self, path: str) -> BinaryIO:
         """The file's bytes, spooled to an anonymous temporary file."""

@@ -1,1 +1,1 @@
-"""TODO room."""
+"""duplicate_ledger: one row for each edge between equal samples, over all sources. Reads every unified."""

@@ -1,8 +1,8 @@
 """From bytes to pixels: sniff the true format, read the header, check the limits, decode once.
 
-Only decoders that run in this process are used, one class per format and none by file name: no Ghostscript, no
-shell, no plugin search (which costs seconds on the first unknown file). JPEG pixels come from libjpeg-turbo in
-strict mode, everything else from Pillow with truncated files refused.
+Only decoders that run in this process are used, one class per format and none by file name: no Ghostscript,
+no shell, no plugin search (which costs seconds on the first unknown file). JPEG pixels come from
+libjpeg-turbo in strict mode, everything else from Pillow with truncated files refused.
 """
 
 from __future__ import annotations
@@ -33,19 +33,6 @@ from PIL import (
 
 from infinity_assets.stages.images.limits import ImageProblem, Limits
 
-#: Formats that are decoded, and the file extensions that tell the truth about them.
-EXTENSIONS: Mapping[str, frozenset[str]] = {
-    "jpeg": frozenset({"jpg", "jpeg", "jpe", "jfif", "mpo"}),
-    "png": frozenset({"png", "apng"}),
-    "gif": frozenset({"gif"}),
-    "webp": frozenset({"webp"}),
-    "bmp": frozenset({"bmp", "dib"}),
-    "tiff": frozenset({"tif", "tiff"}),
-    "ppm": frozenset({"pbm", "pgm", "ppm", "pnm"}),
-    "ico": frozenset({"ico"}),
-    "svg": frozenset({"svg"}),
-}
-
 _OPENERS: Mapping[str, type[ImageFile.ImageFile]] = {
     "jpeg": JpegImagePlugin.JpegImageFile,
     "png": PngImagePlugin.PngImageFile,
@@ -57,36 +44,10 @@ _OPENERS: Mapping[str, type[ImageFile.ImageFile]] = {
     "ico": IcoImagePlugin.IcoImageFile,
 }
 
-#: First bytes of decoded formats and of pictures that we know and do not decode.
-_MAGIC: tuple[tuple[bytes, str], ...] = (
-    (b"\xff\xd8\xff", "jpeg"),
-    (b"\x89PNG\r\n\x1a\n", "png"),
-    (b"GIF87a", "gif"),
-    (b"GIF89a", "gif"),
-    (b"II*\0", "tiff"),
-    (b"MM\0*", "tiff"),
-    (b"II+\0", "tiff"),
-    (b"MM\0+", "tiff"),
-    (b"\0\0\1\0", "ico"),
-    (b"8BPS", "psd"),
-    (b"%PDF", "pdf"),
-    (b"%!PS", "eps"),
-    (b"\xc5\xd0\xd3\xc6", "eps"),
-    (b"\0\0\0\x0cjP  ", "jpeg2000"),
-    (b"\xff\x4f\xff\x51", "jpeg2000"),
-    (b"\0\0\0\x0cJXL ", "jpegxl"),
-    (b"\xff\x0a", "jpegxl"),
-    (b"DDS ", "dds"),
-    (b"v/1\x01", "exr"),
-    (b"qoif", "qoi"),
-)
-_PICTURE_BRANDS = {b"avif": "avif", b"avis": "avif", b"heic": "heif", b"heix": "heif", b"mif1": "heif"}
-_UNSUPPORTED = {"psd", "pdf", "eps", "jpeg2000", "jpegxl", "dds", "exr", "qoi", "avif", "heif", "svg"}
-
 #: Modes that Pillow hands out with an alpha channel of their own.
 _ALPHA_MODES = {"LA", "La", "PA", "RGBA", "RGBa"}
 
-Pixels = npt.NDArray[np.uint8] | npt.NDArray[np.uint16]
+Pixels = npt.NDArray[np.unsignedinteger[Any]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,61 +70,11 @@ class Header:
         return (self.height, self.width) if (self.orientation or 1) >= 5 else (self.width, self.height)
 
 
-def sniff(data: bytes) -> str | None:
-    """The format that the first bytes tell, whatever the name says; None where they tell nothing.
-
-    Besides the keys of :data:`EXTENSIONS` this names pictures that are not decoded (``heif``, ``psd``, ...) and
-    what is often found in a picture's place: ``git_lfs_pointer``, ``html``, ``xml``, ``json``, ``zip``, ``gzip``,
-    ``video``.
-    """
-    for magic, name in _MAGIC:
-        if data.startswith(magic):
-            return name
-    if data[:4] == b"RIFF":
-        return {b"WEBP": "webp", b"AVI ": "video"}.get(data[8:12])
-    if data[4:8] == b"ftyp":
-        return _PICTURE_BRANDS.get(data[8:12], "video")
-    if data[:2] == b"BM" and len(data) >= 26 and struct.unpack_from("<I", data, 14)[0] in (12, 40, 52, 56, 64, 108, 124):
-        return "bmp"
-    if data[:1] == b"P" and data[1:2] in b"123456" and data[2:3].isspace():
-        return "ppm"
-    if data.startswith(b"version https://git-lfs.github.com/spec/"):
-        return "git_lfs_pointer"
-    if data[:2] == b"PK":
-        return "zip"
-    if data[:2] == b"\x1f\x8b":
-        return "gzip"
-    if data[:4] == b"\x1aE\xdf\xa3":
-        return "video"
-    text = data[:1024].removeprefix(b"\xef\xbb\xbf").lstrip().lower()
-    if text[:1] == b"<":
-        if b"<svg" in text:
-            return "svg"
-        return "html" if b"<html" in text or b"<!doctype html" in text else "xml"
-    return "json" if text[:1] in (b"{", b"[") else None
-
-
-def refuse_unsupported(data: bytes, kind: str | None) -> None:
-    """Raise for everything that :func:`read_header` does not open.
-
-    Raises:
-        ImageProblem: ``zero_bytes``, ``lfs_pointer``, ``unsupported_format`` or ``not_an_image``.
-    """
-    if not data:
-        raise ImageProblem("zero_bytes", "the file is empty")
-    if kind == "git_lfs_pointer":
-        raise ImageProblem("lfs_pointer", "Git LFS pointer; fetch the objects (git lfs pull) and read the source again")
-    if kind in _UNSUPPORTED:
-        raise ImageProblem("unsupported_format", f"{kind} pictures are not decoded; convert them upstream")
-    if kind not in _OPENERS:
-        raise ImageProblem("not_an_image", f"{kind} file" if kind else f"unknown first bytes {data[:8].hex(' ')}")
-
-
 def read_header(data: bytes, kind: str, limits: Limits) -> Header:
     """Open without decoding, and check the structure and the limits.
 
     Raises:
-        ImageProblem: any reason but the four of :func:`refuse_unsupported`.
+        ImageProblem: any reason but those of :func:`~infinity_assets.stages.images.sniff.refuse_unsupported`.
     """
     if kind == "png":
         _check_png(data)
@@ -177,7 +88,10 @@ def read_header(data: bytes, kind: str, limits: Limits) -> Header:
         orientation = _orientation(kind, image)
         width, height = image.size
         if kind == "tiff" and (orientation or 1) >= 5:
-            width, height = height, width  # Pillow announces a TIFF's size as it will be after its own transposing
+            width, height = (
+                height,
+                width,
+            )  # Pillow announces a TIFF's size as it will be after its own transposing
         header = Header(
             format=kind,
             mode=image.mode,
@@ -248,7 +162,7 @@ def _turbo_jpeg(data: bytes, header: Header) -> Pixels | None:
         out = simplejpeg.decode_jpeg(data, "GRAY" if header.mode == "L" else "RGBA", strict=True)
     except ValueError:
         return None
-    pixels: npt.NDArray[np.uint8] = out[:, :, 0] if header.mode == "L" else out
+    pixels: Pixels = out[:, :, 0] if header.mode == "L" else out
     return pixels
 
 
@@ -258,25 +172,27 @@ def _pixels(image: Image.Image) -> Pixels:
     if mode in ("I;16", "I;16L", "I;16B", "I"):
         wide = np.asarray(image)
         if wide.size and (int(wide.min()) < 0 or int(wide.max()) > 0xFFFF):
-            raise ImageProblem("unsupported_format", "32-bit integer pixels beyond 16 bits have no defined white")
+            raise ImageProblem(
+                "unsupported_format", "32-bit integer pixels beyond 16 bits have no defined white"
+            )
         return np.ascontiguousarray(wide, dtype=np.uint16)
     if mode == "F":
         raise ImageProblem("unsupported_format", "floating-point pixels have no defined white")
     if mode not in ("1", "L", "RGB", "RGBA") or "transparency" in image.info:
         image = image.convert("RGBA" if image.has_transparency_data else "RGB")
     width, height = image.size
-    shape = (height, width) if image.mode in ("1", "L") else (height, width, 4)
+    channels = 1 if image.mode in ("1", "L") else 4
     try:
         exported = pa.array(image)
-        flat = np.frombuffer((exported if len(shape) == 2 else exported.values).buffers()[1], np.uint8)
-        pixels = flat[: int(np.prod(shape))].reshape(shape)
+        flat = np.frombuffer((exported if channels == 1 else exported.values).buffers()[1], np.uint8)
+        pixels = flat[: height * width * channels]
     except ValueError:  # above Pillow's block size of 16 MiB the rows do not lie side by side
-        pixels = np.asarray(image.convert("L") if len(shape) == 2 else image.convert("RGBA"))
+        pixels = np.asarray(image.convert("L" if channels == 1 else "RGBA")).reshape(-1)
     if image.mode == "RGB":
-        words = pixels.reshape(-1).view("<u4")
-        if words.size and int(np.bitwise_and.reduce(words)) < 0xFF000000:
-            pixels = (words | np.uint32(0xFF000000)).view(np.uint8).reshape(shape)
-    return pixels
+        words = pixels.view("<u4")
+        if int(np.bitwise_and.reduce(words)) < 0xFF000000:  # Pillow promises nothing about the fourth byte
+            pixels = (words | np.uint32(0xFF000000)).view(np.uint8)
+    return pixels.reshape((height, width) if channels == 1 else (height, width, 4))
 
 
 def _upright(pixels: Pixels, orientation: int) -> Pixels:
@@ -299,7 +215,7 @@ def _orientation(kind: str, image: ImageFile.ImageFile) -> int | None:
 
 
 def exif_orientation(exif: bytes) -> int | None:
-    """Tag 274 of the first directory, or None where it is absent or makes no sense. Never raises, never loops."""
+    """Tag 274 of the first directory, or None where it is absent or nonsense. Never raises, never loops."""
     tiff = exif.removeprefix(b"Exif\0\0")
     order = {b"II*\0": "<", b"MM\0*": ">"}.get(tiff[:4])
     if order is None or len(tiff) < 10:
@@ -329,7 +245,9 @@ def _check_pixels(width: int, height: int, limits: Limits) -> None:
     if width <= 0 or height <= 0:
         raise ImageProblem("unreadable_image", f"no pixels: {width} x {height}")
     if width * height > limits.max_pixels:
-        raise ImageProblem("too_large", f"{width} x {height} pixels, the limit is {limits.max_pixels:,} in all")
+        raise ImageProblem(
+            "too_large", f"{width} x {height} pixels, the limit is {limits.max_pixels:,} in all"
+        )
 
 
 def _check_png(data: bytes) -> None:
@@ -353,7 +271,9 @@ def _check_png(data: bytes) -> None:
 def _check_webp(data: bytes, limits: Limits) -> None:
     """Size before opening, because the decoder allocates two canvases when it opens (WebP container spec)."""
     if len(data) < 30 or struct.unpack_from("<I", data, 4)[0] + 8 > len(data):
-        raise ImageProblem("truncated_image", f"webp: ends at byte {len(data)}, before its RIFF container does")
+        raise ImageProblem(
+            "truncated_image", f"webp: ends at byte {len(data)}, before its RIFF container does"
+        )
     first = data[12:16]
     if first == b"VP8X":
         width = int.from_bytes(data[24:27], "little") + 1
@@ -374,7 +294,8 @@ def _check_ico(data: bytes, image: Any, limits: Limits) -> None:
         raise ImageProblem("truncated_image", "ico: ends inside its largest picture")
     if body.startswith(b"\x89PNG"):
         _check_png(body)
-        _check_pixels(*struct.unpack_from(">II", body, 16), limits)
+        width, height = struct.unpack_from(">II", body, 16)
+        _check_pixels(width, height, limits)
     else:
         width, height = struct.unpack_from("<ii", body, 4)
         _check_pixels(width, abs(height) // 2, limits)

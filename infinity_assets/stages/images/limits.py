@@ -26,11 +26,12 @@ IMAGE_REASONS: Mapping[str, str] = {
     "zero_bytes": "the file is empty",
     "lfs_pointer": "the file is a Git LFS pointer: the picture itself was never fetched",
     "not_an_image": "the bytes are another kind of file (HTML, JSON, text, archive, video) or nothing known",
-    "unsupported_format": "an image format or pixel type that is not decoded here (SVG, HEIF, PDF, floats, ...)",
+    "unsupported_format": "an image format or pixel type that is not decoded (SVG, HEIF, PDF, floats, ...)",
     "truncated_image": "the file ends before the picture does",
     "unreadable_image": "the file claims a format but its decoder refuses it",
     "too_large": "more bytes or pixels than the limits allow",
     "too_many_frames": "more frames or pages than the limits allow",
+    "decoder_died": "decoding it killed or stalled the worker process",
     "too_many_scans": "a progressive JPEG with more scans than the limits allow",
 }
 

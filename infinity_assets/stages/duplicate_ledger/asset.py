@@ -1,0 +1,42 @@
+"""The asset ``duplicate_ledger``."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import dagster as dg
+
+from infinity_assets.orchestration.groups import DEDUPLICATE, ENGINEERS, code_version
+from infinity_assets.orchestration.metadata import notes_metadata
+from infinity_assets.orchestration.stage_assets import StageAsset, StageOutput, StageRun, stage_asset
+from infinity_assets.stages.duplicate_ledger.schema import DUPLICATE_LEDGER
+
+STAGE = StageAsset(
+    name="duplicate_ledger",
+    table=DUPLICATE_LEDGER,
+    contract=DUPLICATE_LEDGER.name,
+    group=DEDUPLICATE,
+    description=(
+        "Compare a source with every published source and name the edges between equal samples."
+        " One row is one edge from a sample to the one that precedes it. Slices of other sources that change"
+        " are recorded too."
+    ),
+    kinds=frozenset({"lance", "polars"}),
+    owner=ENGINEERS,
+    code_version=code_version(DUPLICATE_LEDGER.version),
+    # By identity on purpose: with an all-partitions mapping, one failing source would leave the ledger
+    # unmaterialized for everyone. What it really read, by source and data version, is in its manifest.
+    deps=(dg.AssetDep("unified"),),
+)
+
+
+def duplicate_ledger_assets(sources: dg.PartitionsDefinition) -> dg.AssetsDefinition:
+    """The asset, one slice for each source."""
+    return stage_asset([STAGE], sources, _compute)
+
+
+def _compute(run: StageRun) -> Sequence[StageOutput]:
+    from infinity_assets.stages.duplicate_ledger.stage import materialize_duplicate_ledger
+
+    own, others = materialize_duplicate_ledger(run.platform, run.partition, run.run_id)
+    return [StageOutput(STAGE.name, own, notes_metadata(own.notes), others=others)]

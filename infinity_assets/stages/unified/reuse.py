@@ -1,0 +1,65 @@
+"""Which published shards still hold: those whose slice and whose media have not changed."""
+
+from __future__ import annotations
+
+from posixpath import normpath
+
+from infinity_assets.errors import SourceError
+from infinity_assets.sources.roots import Roots
+from infinity_assets.stages.images.measure import MEASURE_VERSION
+from infinity_assets.stages.raw.manifest import diff, hash_stream
+from infinity_assets.stages.raw.schema import RAW
+from infinity_assets.store.tables import Published, Shard, Store
+
+
+def reusable(store: Store, base: Published | None, raw: Published) -> dict[str, Shard]:
+    """Published shards that may stay, by the key of the draft they came from, in their order."""
+    if base is None or base.notes["measure_version"] != MEASURE_VERSION:
+        return {}
+    by_draft = {str(s.stats["draft"]): s for s in base.shards}
+    if base.notes["raw_version"] == raw.version:
+        return by_draft
+    changed = _changed_media(store, base, raw)
+    if not changed:
+        return by_draft
+    return {key: s for key, s in by_draft.items() if not _refers_to(base, s, changed)}
+
+
+def verify_unchanged(raw: Published, roots: Roots, paths: list[str]) -> None:
+    """Make sure that record files are those that ``raw`` hashed.
+
+    A file whose size and time are as before is trusted; any other is hashed again.
+
+    Raises:
+        SourceError: naming the first file that changed.
+    """
+    known = {
+        r["path"]: r
+        for r in raw.read(["path", "bytes", "content_hash", "modified"], "root = 'records'").to_pylist()
+    }
+    for path in paths:
+        now, then = roots.records.stat(path), known[path]
+        if now.error is None and now.modified is not None:
+            if (now.bytes, now.modified) == (then["bytes"], then["modified"]):
+                continue
+            with roots.open("records", path) as stream:
+                if hash_stream(stream) == then["content_hash"]:
+                    continue
+        elif now.error is None and now.bytes == then["bytes"]:
+            continue
+        raise SourceError(f"{path}: changed since raw hashed it; materialize raw again")
+
+
+def _changed_media(store: Store, base: Published, raw: Published) -> set[str]:
+    import lance
+
+    uri = store.uri(RAW.name, raw.partition)
+    before = lance.dataset(uri, version=base.notes["raw_version"], storage_options=store.storage_options)
+    columns = ["file_id", "content_hash"]
+    changes = diff(before.to_table(columns=columns), raw.read(columns))
+    return {i.split("/", 1)[1] for i in (*changes.added, *changes.removed, *changes.changed)}
+
+
+def _refers_to(base: Published, shard: Shard, paths: set[str]) -> bool:
+    media = base.read_shard(shard, ["media"]).column("media").to_pylist()
+    return any(normpath(m["ref"]) in paths for row in media for m in row if not m["embedded"])
