@@ -1,0 +1,1 @@
+"""What runs by itself: a nightly schedule, and sensors that notice what is out of step."""

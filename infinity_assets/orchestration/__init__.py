@@ -1,0 +1,1 @@
+"""What the stages' assets share: how a result becomes materializations, checks and metadata in Dagster."""

@@ -1,0 +1,56 @@
+"""Addresses of the preview server, for metadata: the event log holds ids and links, never a sample."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import dagster as dg
+
+from infinity_assets.preview.lookups import IMAGE_ID, REASON, SAMPLE_ID, TABLES
+
+
+@dataclass(frozen=True, slots=True)
+class Links:
+    """Links to one preview server."""
+
+    base: str  #: ``http://host:port``
+
+    def listing(self, table: str, partition: str, verdict: str = "", reason: str = "") -> str | None:
+        """The rows of a stage; None where the server has no pages of that table."""
+        if table not in TABLES:
+            return None
+        query = "&".join(f"{k}={v}" for k, v in (("verdict", verdict), ("reason", reason)) if v)
+        return f"{self.base.rstrip('/')}/stage/{table}/{partition}" + (f"?{query}" if query else "")
+
+    def row(self, partition: str, row_id: str) -> str | None:
+        """The page of one row: a sample's card or a picture; None where it has none (a file, a shard)."""
+        base = self.base.rstrip("/")
+        if SAMPLE_ID.fullmatch(row_id):
+            return f"{base}/s/{row_id}"
+        return f"{base}/image/{partition}/{row_id}?w=640" if IMAGE_ID.fullmatch(row_id) else None
+
+    def rows(self, table: str, partition: str, ids: Sequence[str]) -> dg.MarkdownMetadataValue:
+        """A list of links, and one to all rows of the stage."""
+        lines = []
+        for row_id in ids:
+            link = self.row(partition, row_id)
+            lines.append(f"- [`{row_id}`]({link})" if link else f"- {code(row_id)}")
+        return dg.MetadataValue.md("\n".join(lines) or "none")
+
+    def reasons(
+        self, table: str, partition: str, reasons: dict[str, int], rows: int
+    ) -> dg.MarkdownMetadataValue:
+        """A table of reason codes with counts and shares, each linked to its rows."""
+        lines = ["| reason | rows | share |", "|---|---:|---:|"]
+        for reason, n in sorted(reasons.items(), key=lambda item: (-item[1], item[0])):
+            link = self.listing(table, partition, reason=reason) if REASON.fullmatch(reason) else None
+            name = f"[`{reason}`]({link})" if link else code(reason)
+            lines.append(f"| {name} | {n:,} | {n / max(rows, 1):.1%} |")
+        return dg.MetadataValue.md("\n".join(lines) if reasons else "none")
+
+
+def code(text: str) -> str:
+    """Foreign text (a file name, an odd id) in Markdown: shown as it is, never read as Markdown."""
+    quiet = "".join(c if c.isprintable() and c not in "`|" else "\N{REPLACEMENT CHARACTER}" for c in text)
+    return f"`{quiet[:200]}`"

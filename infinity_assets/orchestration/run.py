@@ -1,0 +1,97 @@
+"""The whole pipeline in this process, through Dagster: what ``infinity run`` does; the UI shows it later."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+
+import dagster as dg
+
+from infinity_assets.automation.sensors import behind
+from infinity_assets.definitions import platform_defs
+from infinity_assets.orchestration.instance import open_instance
+from infinity_assets.orchestration.progress import StageEvent
+from infinity_assets.platform import Platform
+from infinity_assets.sources.model import TRAINING_STAGES
+
+#: Dagster's own lines stay in its records; the caller shows progress.
+_QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
+
+
+@dataclass(frozen=True, slots=True)
+class RunReport:
+    """What became of every partition of every stage that was run, in the order in which they ended."""
+
+    outcomes: tuple[StageEvent, ...]  #: finished (with the result) or failed (with the error's line)
+
+    @property
+    def failed(self) -> tuple[StageEvent, ...]:
+        """The outcomes that are failures."""
+        return tuple(o for o in self.outcomes if o.kind == "failed")
+
+    @property
+    def ok(self) -> bool:
+        """Whether nothing failed."""
+        return not self.failed
+
+
+def run_pipeline(
+    platform: Platform, sources: Iterable[str], on_event: Callable[[StageEvent], None]
+) -> RunReport:
+    """Materialize these sources from their files to the filters, then every mix that they may enter.
+
+    Three phases: ``raw`` to ``unified`` for each source; the ledger for each, then what follows from it, also
+    for other sources whose slice changed; plans and exports of each training stage. A source that fails stops
+    no other: it is left out of the phases after, where its last published version is used.
+
+    Args:
+        platform: settings, store, catalogue.
+        sources: names; each must be in the catalogue.
+        on_event: told when a partition of a stage begins and ends.
+
+    Raises:
+        CatalogueError: if a name is not in the catalogue.
+    """
+    names = list(dict.fromkeys(sources))
+    wanted = {stage for name in names for stage in platform.catalogue[name].spec.stages}
+    outcomes: list[StageEvent] = []
+
+    def listen(event: StageEvent) -> None:
+        if event.kind in {"finished", "failed"}:
+            outcomes.append(event)
+        on_event(event)
+
+    definitions = platform_defs(platform, listen)
+    with open_instance(platform.settings.home) as instance:
+
+        def run(job: str, partition: str) -> bool:
+            result = definitions.resolve_job_def(job).execute_in_process(
+                run_config=_QUIET,
+                instance=instance,
+                partition_key=partition,
+                raise_on_error=False,
+            )
+            told = {o.stage for o in outcomes if o.kind == "failed" and o.partition == partition}
+            for event in _untold(result, partition, told):
+                listen(event)
+            return bool(result.success)
+
+        ready = [name for name in names if run("ingest", name)]
+        ready = [name for name in ready if run("compare", name)]
+        others = [name for name in platform.catalogue if name not in names and behind(platform, name)]
+        for name in [*ready, *others]:
+            run("decide", name)
+        for stage in TRAINING_STAGES:
+            if stage in wanted:
+                run("mix", stage)
+    return RunReport(tuple(outcomes))
+
+
+def _untold(result: dg.ExecuteInProcessResult, partition: str, told: set[str]) -> Iterator[StageEvent]:
+    """Failures that happened outside a stage's function, where no listener hears of them."""
+    for event in result.all_events:
+        step = event.step_key or ""
+        if event.event_type is dg.DagsterEventType.STEP_FAILURE and not told & {step, *step.split("_and_")}:
+            error = event.step_failure_data.error
+            line = str(error.message).strip() if error else "the step failed"
+            yield StageEvent(step, partition, "failed", error=line.splitlines()[0])

@@ -1,0 +1,215 @@
+"""The one way in which a stage becomes an asset: run it, report what was published, record every check.
+
+No ``from __future__ import annotations`` here: Dagster looks at the annotation of ``context`` itself.
+"""
+
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import dagster as dg
+
+from infinity_assets.errors import CommitConflict, InfinityError
+from infinity_assets.orchestration.checks import check_result, check_specs
+from infinity_assets.orchestration.links import Links
+from infinity_assets.orchestration.metadata import Metadata, column_schema, materialization_metadata
+from infinity_assets.orchestration.progress import Listener, StageEvent
+from infinity_assets.orchestration.resources import PLATFORM, PROGRESS
+from infinity_assets.platform import Platform
+from infinity_assets.quality.audit import CheckResult, drift
+from infinity_assets.quality.contract import load_contract
+from infinity_assets.stages.publish import CriticalCheckFailed, StageResult
+from infinity_assets.store.tables import TableSpec
+
+DATA_VERSION_TAG = "dagster/data_version"
+
+
+@dataclass(frozen=True, slots=True)
+class StageAsset:
+    """What the asset graph says about a stage, before anything is materialized."""
+
+    name: str  #: of the asset
+    table: TableSpec
+    contract: str  #: name of the contract that its checks come from
+    group: str
+    description: str  #: what to do with it first, then what a row is
+    kinds: frozenset[str]
+    owner: str
+    code_version: str  #: raised by whatever changes what the same input gives
+    deps: Sequence[dg.AssetDep] = ()
+    extra_checks: Sequence[str] = ()
+    tags: Mapping[str, str] = field(default_factory=dict)
+
+    def spec(self, partitions: dg.PartitionsDefinition) -> dg.AssetSpec:
+        """The asset as Dagster knows it."""
+        return dg.AssetSpec(
+            self.name,
+            deps=list(self.deps),
+            description=self.description,
+            group_name=self.group,
+            kinds=set(self.kinds),
+            owners=[self.owner],
+            code_version=self.code_version,
+            partitions_def=partitions,
+            tags=dict(self.tags),
+            metadata={"dagster/column_schema": column_schema(self.table.schema)},
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class StageRun:
+    """What a stage is run with."""
+
+    platform: Platform
+    partition: str
+    run_id: str
+    tell: Callable[[str, int, int], None]  #: phase, pieces done, pieces in all
+
+
+@dataclass(frozen=True, slots=True)
+class StageOutput:
+    """One asset's part of what a stage published."""
+
+    asset: str
+    result: StageResult
+    metadata: Metadata = field(default_factory=dict)  #: what only this stage has
+    languages: Mapping[str, int] | None = None  #: rows by language, where the table has them
+    checks: Sequence[CheckResult] = ()  #: further results, beside those of the contract
+    others: Mapping[str, StageResult] = field(default_factory=dict)  #: partitions that changed as well
+
+
+Compute = Callable[[StageRun], Sequence[StageOutput]]
+
+
+def stage_asset(
+    stages: Sequence[StageAsset], partitions: dg.PartitionsDefinition, compute: Compute
+) -> dg.AssetsDefinition:
+    """One asset, or several that one function publishes together.
+
+    A failed blocking check is recorded, then the step fails: nothing was committed and no materialization is
+    recorded, so the partition keeps the colour of what is published.
+
+    Args:
+        stages: the assets, in the order in which they are published.
+        partitions: theirs.
+        compute: publishes one partition of all of them.
+    """
+    specs = [stage.spec(partitions) for stage in stages]
+    checks = [
+        check
+        for stage in stages
+        for check in check_specs(stage.name, load_contract(stage.contract), partitions, stage.extra_checks)
+    ]
+
+    @dg.multi_asset(
+        name="_and_".join(stage.name for stage in stages),
+        specs=specs,
+        check_specs=checks,
+        required_resource_keys={PLATFORM, PROGRESS},
+        can_subset=False,
+    )
+    def materialize(context: dg.AssetExecutionContext) -> Iterator[Any]:
+        platform: Platform = getattr(context.resources, PLATFORM)
+        listener: Listener = getattr(context.resources, PROGRESS)
+        names = [stage.name for stage in stages]
+        partition = context.partition_key
+
+        def tell(phase: str, done: int, total: int) -> None:
+            listener(StageEvent(names[-1], partition, "advanced", phase=phase, done=done, total=total))
+
+        run = StageRun(platform, partition, context.run_id, tell)
+        links = Links(platform.settings.preview_url)
+        began = time.perf_counter()
+        for name in names:
+            listener(StageEvent(name, partition, "started"))
+        try:
+            outputs = compute(run)
+        except Exception as error:
+            seconds = time.perf_counter() - began
+            line = str(error) if isinstance(error, InfinityError) else f"{type(error).__name__}: {error}"
+            for name in names:
+                listener(StageEvent(name, partition, "failed", seconds, error=line))
+            if isinstance(error, CriticalCheckFailed):
+                yield from _failed_checks(stages, partition, error, links)
+            if isinstance(error, InfinityError):
+                conflict = isinstance(error, CommitConflict)
+                raise dg.Failure(str(error), allow_retries=conflict) from error
+            raise
+        seconds = time.perf_counter() - began
+        by_name = {stage.name: stage for stage in stages}
+        for output in outputs:
+            _report_others(context, output, links)
+            yield _materialized(context, by_name[output.asset], output, partition, seconds, links)
+            listener(StageEvent(output.asset, partition, "finished", seconds, output.result))
+
+    return materialize
+
+
+def _materialized(
+    context: dg.AssetExecutionContext,
+    stage: StageAsset,
+    output: StageOutput,
+    partition: str,
+    seconds: float,
+    links: Links,
+) -> "dg.MaterializeResult[Any]":
+    result = output.result
+    checks = [*result.checks, *output.checks, *_drift(context.instance, stage, output, partition)]
+    metadata = materialization_metadata(result, seconds, links) | output.metadata
+    if output.languages is not None:
+        metadata["languages"] = dg.MetadataValue.json(dict(output.languages))
+    return dg.MaterializeResult(
+        asset_key=stage.name,
+        metadata=metadata,
+        data_version=dg.DataVersion(result.published.data_version),
+        check_results=[check_result(stage.name, partition, check, links) for check in checks],
+    )
+
+
+def _report_others(context: dg.AssetExecutionContext, output: StageOutput, links: Links) -> None:
+    """Record partitions that this run changed beside its own, one by one.
+
+    A run stamps one data version on all that it materializes, so each of these is an event of its own.
+    """
+    for partition, result in output.others.items():
+        event = dg.AssetMaterialization(
+            output.asset,
+            partition=partition,
+            metadata=materialization_metadata(result, 0.0, links),
+            tags={DATA_VERSION_TAG: result.published.data_version},
+        )
+        context.log_event(event)
+
+
+def _failed_checks(
+    stages: Sequence[StageAsset], partition: str, error: CriticalCheckFailed, links: Links
+) -> Iterator[dg.AssetCheckResult]:
+    by_contract = {stage.contract: stage for stage in stages}
+    for check in error.checks:
+        yield check_result(by_contract[check.table].name, partition, check, links)
+
+
+def _drift(
+    instance: dg.DagsterInstance, stage: StageAsset, output: StageOutput, partition: str
+) -> list[CheckResult]:
+    counts = output.result.counts
+    current: dict[str, Any] = {"rows": counts.rows, "reasons": dict(counts.reasons)}
+    if output.languages is not None:
+        current["languages"] = dict(output.languages)
+    results = drift(load_contract(stage.contract), _last(instance, stage.name, partition), current)
+    return [r for r in results if r.name in stage.extra_checks]
+
+
+def _last(instance: dg.DagsterInstance, asset: str, partition: str) -> dict[str, Any] | None:
+    """Rows, reasons and languages of the partition's last materialization; None where there is none."""
+    where = dg.AssetRecordsFilter(dg.AssetKey(asset), asset_partitions=[partition])
+    records = instance.fetch_materializations(where, limit=1).records
+    event = records[0].asset_materialization if records else None
+    if event is None or "dagster/row_count" not in event.metadata:
+        return None
+    known: dict[str, Any] = {"rows": event.metadata["dagster/row_count"].value}
+    for name in ("reasons", "languages"):
+        if name in event.metadata:
+            known[name] = event.metadata[name].value
+    return known

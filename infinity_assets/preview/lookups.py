@@ -1,0 +1,240 @@
+"""What the pages show, read from the published tables. Reads are bounded in rows; ids are checked before."""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from infinity_assets.sources.model import TRAINING_STAGES
+from infinity_assets.stages.deduped.schema import DEDUPED
+from infinity_assets.stages.duplicate_ledger.schema import DUPLICATE_LEDGER
+from infinity_assets.stages.filtered.schema import FILTERED
+from infinity_assets.stages.images.schema import IMAGES
+from infinity_assets.stages.mixed.schema import MIXED
+from infinity_assets.stages.publish import Counts, count
+from infinity_assets.stages.raw.schema import RAW
+from infinity_assets.stages.tagged.schema import TAGGED
+from infinity_assets.stages.unified.schema import UNIFIED
+from infinity_assets.stages.verdicts import KEEP
+from infinity_assets.store.tables import Published, Store, TableSpec
+
+SAMPLE_ID: Final = re.compile(r"([a-z0-9_]{1,48})-[0-9a-f]{32}")
+IMAGE_ID: Final = re.compile(r"[0-9a-f]{32}")
+REASON: Final = re.compile(r"[a-z0-9_]{1,64}")
+VERDICT: Final = re.compile(r"keep|drop|quarantine")
+
+#: Tables in pipeline order, by the name that the Dagster UI shows.
+TABLES: Final[Mapping[str, TableSpec]] = {
+    t.name: t for t in (RAW, IMAGES, UNIFIED, DUPLICATE_LEDGER, DEDUPED, TAGGED, FILTERED, MIXED)
+}
+#: Tables that say, sample by sample, what was decided.
+JOURNEY: Final = (UNIFIED, DEDUPED, TAGGED, FILTERED)
+
+PAGE_ROWS = 50
+MAX_PAGE = 2_000  #: the last page that can be asked for: 100,000 rows in
+IMAGE_COLUMNS: Final = (
+    "image_id",
+    "byte_length",
+    "format",
+    "width",
+    "height",
+    "frames",
+    "blur",
+    "entropy",
+    "low_detail",
+    "verdict",
+    "reason",
+    "detail",
+)
+_PLAIN_COLUMNS: Final[Mapping[str, tuple[str, ...]]] = {
+    "raw": ("path", "root", "bytes", "content_hash", "error"),
+    "duplicate_ledger": ("sample_id", "winner_id", "kind", "distance"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """What one stage decided about a sample."""
+
+    stage: str
+    partition: str
+    row: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """Everything that is known about one sample."""
+
+    row: Mapping[str, Any]  #: of ``unified``
+    steps: tuple[Step, ...]  #: in pipeline order, ``unified`` first; stages that do not have it are left out
+    pictures: tuple[Mapping[str, Any], ...]  #: rows of ``images`` without bytes, in order, for ``media``
+    edges: tuple[Mapping[str, Any], ...]  #: of the ledger, where the sample is the later one
+
+    @property
+    def ending(self) -> Step:
+        """The step that dropped the sample, else its last one before the mixes."""
+        decided = [s for s in self.steps if s.stage != MIXED.name]
+        return next((s for s in decided if s.row["verdict"] != KEEP), decided[-1])
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """One page of a table."""
+
+    table: Published
+    counts: Counts
+    rows: tuple[Mapping[str, Any], ...]
+    more: bool  #: whether there is a next page
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """One published partition, for the index."""
+
+    stage: str
+    partition: str
+    counts: Counts
+    version: int
+
+
+def find_sample(store: Store, sample_id: str) -> Sample | None:
+    """The sample with this id, kept or not; None if no source has it.
+
+    Args:
+        store: the tables.
+        sample_id: must match :data:`SAMPLE_ID`.
+    """
+    match = SAMPLE_ID.fullmatch(sample_id)
+    if match is None:
+        return None
+    source = match[1]
+    where = f"sample_id = '{sample_id}'"
+    steps = []
+    for spec in JOURNEY:
+        steps += [Step(spec.name, source, row) for row in _rows(store, spec, source, where, 1)]
+    if not steps or steps[0].stage != UNIFIED.name:
+        return None
+    for stage in TRAINING_STAGES:
+        steps += [Step(MIXED.name, stage, row) for row in _rows(store, MIXED, stage, where, 1)]
+    row = steps[0].row
+    wanted = list(dict.fromkeys(m["image_id"] for m in row["media"] if m["image_id"]))[:PAGE_ROWS]
+    pictures = _pictures(store, source, wanted)
+    edges = _rows(store, DUPLICATE_LEDGER, source, where, PAGE_ROWS)
+    known = tuple(pictures.get(m["image_id"], {}) for m in row["media"][:PAGE_ROWS])
+    return Sample(row, tuple(steps), known, tuple(edges))
+
+
+def list_rows(
+    store: Store, stage: str, partition: str, verdict: str | None, reason: str | None, page: int
+) -> Listing | None:
+    """One page of a stage's table in source order; None if it was never published.
+
+    Rows of sample tables carry ``text`` (the first turn, cut) and ``image_id`` (the first picture) of
+    ``unified``.
+    """
+    spec = TABLES.get(stage)
+    published = store.published(spec, partition) if spec else None
+    if spec is None or published is None:
+        return None
+    has_verdict = "verdict" in spec.schema.names
+    tests = [f"verdict = '{verdict}'"] if verdict and has_verdict else []
+    tests += [f"reason = '{reason}'"] if reason and has_verdict else []
+    columns: Sequence[str] = _PLAIN_COLUMNS.get(stage, ("sample_id", "verdict", "reason", "detail"))
+    if stage == IMAGES.name:
+        columns = IMAGE_COLUMNS
+    scanner = published.dataset().scanner(
+        columns=list(columns),
+        filter=" AND ".join(tests) or None,
+        limit=PAGE_ROWS + 1,
+        offset=page * PAGE_ROWS,
+    )
+    rows = scanner.to_table().to_pylist()
+    more, rows = len(rows) > PAGE_ROWS, rows[:PAGE_ROWS]
+    if spec.key == "sample_id":
+        rows = _with_heads(store, rows)
+    return Listing(published, count(published.shards, published.rows), tuple(rows), more)
+
+
+def find_image(store: Store, source: str, image_id: str) -> Mapping[str, Any] | None:
+    """A picture that was decoded once: its bytes, format, width and height; None where there is none."""
+    where = f"image_id = '{image_id}' AND verdict = '{KEEP}'"
+    found = _rows(store, IMAGES, source, where, 1, ["image_id", "bytes", "format", "width", "height"])
+    return found[0] if found and found[0]["bytes"] is not None else None
+
+
+def overview(store: Store) -> list[Cell]:
+    """Every published partition of every table."""
+    cells = []
+    for spec in TABLES.values():
+        for partition in store.partitions(spec):
+            published = store.published(spec, partition)
+            if published is not None:
+                counts = count(published.shards, published.rows)
+                cells.append(Cell(spec.name, partition, counts, published.version))
+    return cells
+
+
+def thumbnail(row: Mapping[str, Any], width: int) -> bytes:
+    """A WebP of at most ``width`` pixels across, upright, of the first frame.
+
+    Args:
+        row: of :func:`find_image`; it passed the limits of ``images`` when it was first decoded.
+        width: in pixels.
+    """
+    from PIL import Image, ImageOps
+
+    with Image.open(io.BytesIO(row["bytes"]), formats=[row["format"].upper()]) as image:
+        image.draft("RGB", (width, width))
+        upright = ImageOps.exif_transpose(image)
+        alpha = "A" in upright.getbands() or "transparency" in upright.info
+        picture = upright.convert("RGBA" if alpha else "RGB")
+    picture.thumbnail((width, width * 4))
+    buffer = io.BytesIO()
+    picture.save(buffer, "WEBP", quality=82, method=2)
+    return buffer.getvalue()
+
+
+def _rows(
+    store: Store, spec: TableSpec, partition: str, where: str, limit: int, columns: list[str] | None = None
+) -> list[dict[str, Any]]:
+    published = store.published(spec, partition)
+    if published is None:
+        return []
+    scanner = published.dataset().scanner(columns=columns, filter=where, limit=limit)
+    rows: list[dict[str, Any]] = scanner.to_table().to_pylist()
+    return rows
+
+
+def _pictures(store: Store, source: str, image_ids: Sequence[str]) -> dict[str, dict[str, Any]]:
+    if not image_ids:
+        return {}
+    where = f"image_id IN ({_quoted(image_ids)})"
+    found = _rows(store, IMAGES, source, where, len(image_ids), list(IMAGE_COLUMNS))
+    return {row["image_id"]: row for row in found}
+
+
+def _with_heads(store: Store, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Add each sample's first turn and first picture; a mix has samples of many sources."""
+    by_source: dict[str, list[str]] = {}
+    for row in rows:
+        by_source.setdefault(row["sample_id"].rsplit("-", 1)[0], []).append(row["sample_id"])
+    heads: dict[str, dict[str, Any]] = {}
+    for source, ids in by_source.items():
+        columns = ["sample_id", "turns", "image_ids"]
+        for row in _rows(store, UNIFIED, source, f"sample_id IN ({_quoted(ids)})", len(ids), columns):
+            heads[row["sample_id"]] = row
+    result = []
+    for row in rows:
+        head = heads.get(row["sample_id"], {"turns": [], "image_ids": []})
+        text = next((t["text"] for t in head["turns"] if t["role"] != "system"), "")
+        image = head["image_ids"][0] if head["image_ids"] else None
+        source = row["sample_id"].rsplit("-", 1)[0]
+        result.append({**row, "source": source, "text": text[:240], "image_id": image})
+    return result
+
+
+def _quoted(ids: Sequence[str]) -> str:
+    return ", ".join(f"'{i}'" for i in ids if SAMPLE_ID.fullmatch(i) or IMAGE_ID.fullmatch(i))

@@ -1,0 +1,43 @@
+"""The asset ``tagged``."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import dagster as dg
+
+from infinity_assets.orchestration.groups import ENGINEERS, ENRICH, code_version
+from infinity_assets.orchestration.metadata import notes_metadata
+from infinity_assets.orchestration.stage_assets import StageAsset, StageOutput, StageRun, stage_asset
+from infinity_assets.stages.tagged.schema import TAGGED
+
+STAGE = StageAsset(
+    name="tagged",
+    table=TAGGED,
+    contract=TAGGED.name,
+    group=ENRICH,
+    description=(
+        "Tag what a sample shows and what kind of question it asks. One row is one kept sample of deduped."
+    ),
+    kinds=frozenset({"lance", "polars"}),
+    owner=ENGINEERS,
+    code_version=code_version(TAGGED.version),
+    deps=(
+        dg.AssetDep("unified"),
+        dg.AssetDep("images"),
+        dg.AssetDep("deduped"),
+    ),
+    extra_checks=("drop_rate_drift",),
+)
+
+
+def tagged_assets(sources: dg.PartitionsDefinition) -> dg.AssetsDefinition:
+    """The asset, one partition for each source."""
+    return stage_asset([STAGE], sources, _compute)
+
+
+def _compute(run: StageRun) -> Sequence[StageOutput]:
+    from infinity_assets.stages.tagged.stage import materialize_tagged
+
+    result = materialize_tagged(run.platform, run.partition, run.run_id)
+    return [StageOutput(STAGE.name, result, notes_metadata(result.notes))]
