@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import tempfile
 from pathlib import Path
 from typing import Any
 
 import orjson
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from infinity_assets.readers import parse_options
 from infinity_assets.readers.base import Media, Reader, Record, Turn
@@ -243,3 +246,54 @@ def test_unknown_options_are_refused() -> None:
     """A misspelt option would be ignored."""
     with pytest.raises(ValueError, match="image_bse"):
         parse_options({"format": "llava", "image_bse": "x"})
+
+
+NAMES = [
+    "id",
+    "image",
+    "images",
+    "video",
+    "conversations",
+    "messages",
+    "instruction",
+    "input",
+    "output",
+    "url",
+]
+NAMES += [
+    "history",
+    "system",
+    "system_prompt",
+    "tools",
+    "text",
+    "from",
+    "value",
+    "role",
+    "content",
+    "type",
+    "url",
+]
+anything = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers(-5, 5)
+    | st.floats(-1, 1)
+    | st.sampled_from(["", "human", "gpt", "text", "image", "<image>", "a/b.png", "..", "\x00"]),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(NAMES), inner, max_size=5),
+    max_leaves=25,
+)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.dictionaries(st.sampled_from(NAMES), anything, max_size=8), min_size=1, max_size=20))
+def test_no_row_stops_a_reader(native: list[Any]) -> None:
+    """One strange row would stop its source at every try."""
+    mapping = {"question": "{input.text}", "answer": "{output}", "image": "image", "choices": "history"}
+    mapping |= {"box": {"corners": ["from", "value", "role", "type"], "label": "text"}}
+    with tempfile.TemporaryDirectory() as folder:
+        (Path(folder) / "rows.jsonl").write_bytes(b"\n".join(orjson.dumps(row) for row in native))
+        for format in ("alpaca", "captions", "llava", "mapping", "messages", "sharegpt"):
+            reader, options = parse_options({"format": format} | (mapping if format == "mapping" else {}))
+            files = folder_files(Path(folder), reader.patterns)
+            found = [r for piece in reader.plan(files, options) for r in reader.read(files, piece, options)]
+            assert [orjson.loads(r.raw) for r in found] == native
