@@ -223,13 +223,14 @@ def load_contract(table: str) -> Contract:
     Raises:
         CatalogueError: if there is none, or its file is wrong; the message names file and field.
     """
-    if table not in tables():
+    file = "exported" if table.startswith("exported_") else table  # one contract for every format
+    if file not in tables():
         raise CatalogueError(f"no contract for table {table!r}; there are: {', '.join(tables())}")
-    path = FOLDER / f"{table}.yaml"
+    path = FOLDER / f"{file}.yaml"
     try:
         contract = Contract.model_validate(yaml.safe_load(path.read_text("utf-8")))
     except (yaml.YAMLError, ValidationError) as error:
         raise CatalogueError(f"{path}: {error}") from error
-    if contract.table != table:
-        raise CatalogueError(f"{path}: names table {contract.table!r}, but the file is {table}.yaml")
-    return contract
+    if contract.table != file:
+        raise CatalogueError(f"{path}: names table {contract.table!r}, but the file is {file}.yaml")
+    return contract.model_copy(update={"table": table})
