@@ -7,6 +7,7 @@ One record for each caption; one for each image of instances and keypoints. Form
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
@@ -26,15 +27,16 @@ from infinity_assets.readers.base import (
 )
 from infinity_assets.readers.files import SourceFiles
 from infinity_assets.readers.joined import (
+    JsonList,
     as_id,
     check_template,
     find_splits,
     image_path,
     join,
     list_ids,
-    name_of,
+    locate,
+    names_by_id,
     plan_join,
-    small_list,
 )
 from infinity_assets.readers.json_rows import Row, read_json
 from infinity_assets.readers.native_fields import DEFAULT_PROMPT, caption_turns, json_text, native_id
@@ -68,8 +70,8 @@ class _File:
     path: str
     split: str
     options: CocoOptions
-    licences: Mapping[str | int, Any]
-    categories: Mapping[str | int, Any]
+    licences: Mapping[str | int, str]
+    categories: Mapping[str | int, str]
 
 
 class Coco:
@@ -86,28 +88,35 @@ class Coco:
             template = getattr(options, kind)
             for entry, split in find_splits(files, template) if template else ():
                 leading = ("annotations",) if kind == "captions" else ("images",)
-                yield from plan_join(files, entry, leading, None, (("kind", kind), ("split", split)))
+                at = locate(files, entry.path, ("images", "annotations", "licenses", "categories"))
+                yield from plan_join(files, entry, leading, None, (("kind", kind), ("split", split), *at))
 
     def read(self, files: SourceFiles, piece: Slice, options: CocoOptions) -> Iterator[Record]:
         """The slice's records; the last slice also tells of annotations whose image is not there."""
         args = dict(piece.args)
         rows = list(read_json(files, piece))
         captions = args["kind"] == "captions"
+        lists = {
+            name: JsonList(files, piece.file, name, int(args[f"at_{name}"]))
+            for name in ("images", "annotations", "licenses", "categories")
+        }
         about = _File(
             piece.file,
             str(args["split"]),
             options,
-            small_list(files, piece.file, "licenses"),
-            {} if captions else small_list(files, piece.file, "categories"),
+            names_by_id(lists["licenses"]),
+            {} if captions else names_by_id(lists["categories"]),
         )
-        yield from (
-            _captions(files, rows, about) if captions else _images(files, rows, about, bool(args["last"]))
-        )
+        if captions:
+            yield from _captions(rows, about, lists["images"])
+        else:
+            every = list_ids(lists["images"], "id") if args["last"] else None
+            yield from _images(rows, about, lists["annotations"], every)
 
 
-def _captions(files: SourceFiles, rows: list[Row], about: _File) -> Iterator[Record]:
+def _captions(rows: list[Row], about: _File, listed: JsonList) -> Iterator[Record]:
     wanted = [one for row in rows if (one := _field(row, "image_id")) is not None]
-    images = join(files, about.path, "images", "id", wanted)
+    images = join(listed, "id", wanted)
     for row in rows:
         locator = Locator(about.path, row.locator.row, f"annotations[{row.locator.row}]", row.locator.offset)
         image_id = _field(row, "image_id")
@@ -142,14 +151,15 @@ def _caption(
         media=(_media(image, about),),
         annotations=(Annotation("caption", text=text, image=0),),
         extras={**rest, "image": image},
-        licence=name_of(about.licences, image.get("license")),
+        licence=_licence(image, about),
     )
 
 
-def _images(files: SourceFiles, rows: list[Row], about: _File, last: bool) -> Iterator[Record]:
-    wanted = [one for row in rows if (one := _field(row, "id")) is not None]
-    every = list_ids(files, about.path, "images", "id") if last else None
-    joined = join(files, about.path, "annotations", "image_id", wanted, every)
+def _images(
+    rows: list[Row], about: _File, annotations: JsonList, every: set[str | int] | None
+) -> Iterator[Record]:
+    wanted = Counter(one for row in rows if (one := _field(row, "id")) is not None)
+    joined = join(annotations, "image_id", wanted, every)
     for row in rows:
         locator = Locator(about.path, row.locator.row, f"images[{row.locator.row}]", row.locator.offset)
         image_id = _field(row, "id")
@@ -161,7 +171,7 @@ def _images(files: SourceFiles, rows: list[Row], about: _File, last: bool) -> It
         try:
             if joined.cut is not None:  # boxes may be missing, so the image must not pass for complete
                 raise BadRow("bad_record", joined.cut)
-            if image_id is None or wanted.count(image_id) > 1:
+            if image_id is None or wanted[image_id] > 1:
                 raise BadRow("bad_record", f"the image's id {image_id} is missing or repeated")
             yield Record(
                 locator=locator,
@@ -170,7 +180,7 @@ def _images(files: SourceFiles, rows: list[Row], about: _File, last: bool) -> It
                 media=(_media(row.value, about),),
                 annotations=tuple(_annotation(one, about) for one in found),
                 extras={k: v for k, v in row.value.items() if k != "id"},
-                licence=name_of(about.licences, row.value.get("license")),
+                licence=_licence(row.value, about),
             )
         except BadRow as bad:
             yield _failed(locator, raw, image_id, bad)
@@ -178,7 +188,8 @@ def _images(files: SourceFiles, rows: list[Row], about: _File, last: bool) -> It
 
 
 def _annotation(one: Mapping[str, Any], about: _File) -> Annotation:
-    name = name_of(about.categories, one.get("category_id"))
+    category = as_id(one.get("category_id"))
+    name = None if category is None else about.categories.get(category)
     if name is None:
         raise BadRow("bad_record", f"annotation {one.get('id')}: no category {one.get('category_id')}")
     rest = {k: v for k, v in one.items() if k not in ("image_id", "bbox")}
@@ -206,6 +217,11 @@ def _media(image: Mapping[str, Any], about: _File) -> Media:
         raise BadRow("bad_record", "the image has no file_name")
     fields = {"split": about.split, "file_name": name, "image_id": image.get("id")}
     return Media("image", image_path(about.options.images, fields))
+
+
+def _licence(image: Mapping[str, Any], about: _File) -> str | None:
+    one = as_id(image.get("license"))
+    return None if one is None else about.licences.get(one)
 
 
 def _field(row: Row, name: str) -> str | int | None:

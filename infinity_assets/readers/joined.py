@@ -70,20 +70,12 @@ def image_path(template: str, fields: Mapping[str, Any]) -> str:
         raise BadRow("bad_record", f"the image does not fit {template!r}: {error}") from None
 
 
-def name_of(objects: Mapping[str | int, Any], key: object) -> str | None:
-    """The ``name`` of a listed licence or category."""
-    one = as_id(key)
-    found = objects.get(one) if one is not None else None
-    name = found.get("name") if isinstance(found, dict) else None
-    return name if isinstance(name, str) else None
-
-
 def plan_join(
     files: SourceFiles,
     entry: FileEntry,
     leading: tuple[str, ...],
     other: FileEntry | None,
-    args: tuple[tuple[str, str], ...],
+    args: tuple[tuple[str, str | int], ...],
 ) -> Iterator[Slice]:
     """Slices of the leading list; each one's content covers the whole of the files that it joins with."""
     hashes = f"{entry.content_hash} {other.content_hash if other else ''} {args}"
@@ -92,6 +84,52 @@ def plan_join(
         last = int(i == len(pieces) - 1)
         content = blake3.blake3(f"{piece.content} {hashes} {last}".encode()).hexdigest(length=16)
         yield replace(piece, content=content, args=(*piece.args, *args, ("last", last)))
+
+
+def locate(files: SourceFiles, path: str, names: tuple[str, ...]) -> tuple[tuple[str, int], ...]:
+    """Where the lists of a file's object begin, as arguments of its slices; -1 for one that is not there.
+
+    A list may stand behind hundreds of megabytes, so it is looked for once, when the slices are planned.
+    """
+    with files.open(path) as stream:
+        found = [(name, find_array(stream, 0, (name,))) for name in names]
+    return tuple((f"at_{name}", -1 if at is None else at) for name, at in found)
+
+
+@dataclass(frozen=True, slots=True)
+class JsonList:
+    """One list of a JSON file's object."""
+
+    files: SourceFiles
+    path: str
+    name: str
+    at: int  #: offset of its first element, as :func:`locate` gives it
+
+    def elements(self) -> Iterator[tuple[int, bytes | None]]:
+        """Offset and bytes of each element; None where it is too large.
+
+        Raises:
+            Unclosed: where the list is cut.
+            SourceError: if the file has no such list.
+        """
+        if self.at < 0:
+            raise SourceError("the file has no such list")
+        with self.files.open(self.path) as stream:
+            for element in elements(stream, self.at, self.files.entry(self.path).bytes, "nested"):
+                yield element.start, element.raw
+
+    def objects(self) -> Iterator[dict[str, Any]]:
+        """The objects that can be read; who must tell of the others uses :func:`join`."""
+        try:
+            for _, raw in self.elements():
+                try:
+                    value = parse(raw)[0] if raw is not None else None
+                except BadJson:
+                    continue
+                if isinstance(value, dict):
+                    yield value
+        except (Unclosed, SourceError):
+            return
 
 
 @dataclass(slots=True)
@@ -104,27 +142,20 @@ class Joined:
 
 
 def join(
-    files: SourceFiles,
-    path: str,
-    name: str,
-    key: str,
-    wanted: Iterable[str | int],
-    every: set[str | int] | None = None,
+    other: JsonList, key: str, wanted: Iterable[str | int], every: set[str | int] | None = None
 ) -> Joined:
-    """The elements of the list ``name`` whose field ``key`` is wanted.
+    """The elements of a list whose field ``key`` is wanted.
 
     Args:
-        files: the source's files.
-        path: the file with the list.
-        name: the list's key in the file's object.
+        other: the list to go through.
         key: the field to join on.
         wanted: the ids of the slice.
         every: ids of all slices; given, what joins with none of them becomes a stray, broken elements too.
     """
     joined = Joined({i: [] for i in wanted})
     try:
-        for row, (offset, raw) in enumerate(_raw_elements(files, path, name)):
-            where = Locator(path, row, f"{name}[{row}]", offset)
+        for row, (offset, raw) in enumerate(other.elements()):
+            where = Locator(other.path, row, f"{other.name}[{row}]", offset)
             try:
                 value, canonical = parse(raw) if raw is not None else (None, b"")
             except BadJson as error:
@@ -132,61 +163,34 @@ def join(
                     joined.strays.append(_stray(where, raw or b"", "bad_json", str(error)))
                 continue
             found = as_id(value.get(key)) if isinstance(value, dict) else None
-            if found in joined.found and found is not None:
+            if found is not None and found in joined.found:
                 joined.found[found].append(canonical)
             elif every is not None and found not in every:
-                problem = f"{key} {str(found)[:80]} is not in the file's other list"
+                problem = f"{key} {str(found)[:80]} is in no record of the list that it joins with"
                 joined.strays.append(_stray(where, canonical, "bad_record", problem))
     except (Unclosed, SourceError) as error:
-        joined.cut = f"{path}: the list {name!r} cannot be read to its end: {error}"
+        joined.cut = f"{other.path}: the list {other.name!r} cannot be read to its end: {error}"
     return joined
 
 
-def list_ids(files: SourceFiles, path: str, name: str, key: str) -> set[str | int]:
-    """Every id of a list; broken elements have none."""
-    found: set[str | int] = set()
-    try:
-        for _, raw in _raw_elements(files, path, name):
-            try:
-                value = parse(raw)[0] if raw is not None else None
-            except BadJson:
-                continue
-            if isinstance(value, dict) and (one := as_id(value.get(key))) is not None:
-                found.add(one)
-    except (Unclosed, SourceError):
-        return found
+def list_ids(whole: JsonList, key: str) -> set[str | int]:
+    """Every id of a list."""
+    return {one for value in whole.objects() if (one := as_id(value.get(key))) is not None}
+
+
+def names_by_id(whole: JsonList) -> dict[str | int, str]:
+    """``id`` -> ``name`` of a short list of licences or categories; the first of equal ids."""
+    found: dict[str | int, str] = {}
+    for value in whole.objects():
+        one, name = as_id(value.get("id")), value.get("name")
+        if one is not None and isinstance(name, str):
+            found.setdefault(one, name)
     return found
 
 
 def as_id(value: object) -> str | int | None:
     """An id to join on: a string or an integer; None for anything else."""
     return value if isinstance(value, str | int) and not isinstance(value, bool) else None
-
-
-def small_list(files: SourceFiles, path: str, name: str, limit: int = 100_000) -> Mapping[str | int, Any]:
-    """Objects of a short list (licences, categories) by their ``id``; empty where there is no such list."""
-    found: dict[str | int, Any] = {}
-    try:
-        for _, raw in _raw_elements(files, path, name):
-            try:
-                value = parse(raw)[0] if raw is not None else None
-            except BadJson:
-                continue
-            if isinstance(value, dict) and (one := as_id(value.get("id"))) is not None and len(found) < limit:
-                found.setdefault(one, value)
-    except (Unclosed, SourceError):
-        return found
-    return found
-
-
-def _raw_elements(files: SourceFiles, path: str, name: str) -> Iterator[tuple[int, bytes | None]]:
-    entry = files.entry(path)
-    with files.open(path) as stream:
-        start = find_array(stream, 0, (name,))
-        if start is None:
-            raise SourceError(f"no list {name!r}")
-        for element in elements(stream, start, entry.bytes, "nested"):
-            yield element.start, element.raw
 
 
 def _stray(where: Locator, raw: bytes, reason: str, detail: str) -> Record:

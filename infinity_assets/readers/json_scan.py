@@ -274,10 +274,10 @@ def find_array(stream: BinaryIO, start: int, path: tuple[str, ...]) -> int | Non
                     at = token.start()  # the string goes on in the next chunk
                     break
                 text = token.group()
-            elif first == COLON and keys:
+            elif first == COLON and 0 < len(keys) <= len(path):
                 keys[-1] = _key(text)
             elif first in _OPENERS.values():
-                if first == ord("[") and tuple(keys) == path:
+                if first == ord("[") and len(keys) == len(path) and tuple(keys) == path:
                     return window.base + at
                 keys.append(None)
             elif first in _OPENERS and keys:

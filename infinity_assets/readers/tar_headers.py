@@ -62,9 +62,8 @@ def parse_header(block: bytes) -> Header:
     """
     stored = _number(block[148:156])
     blanked = block[:148] + b" " * 8 + block[156:]
-    signed = sum(b - 256 if b > 127 else b for b in blanked)
-    if stored not in (sum(blanked), signed):
-        raise BadHeader("wrong checksum")
+    if stored != (plain := sum(blanked)) and stored != plain - 256 * sum(b > 127 for b in blanked):
+        raise BadHeader("wrong checksum")  # some old tars summed signed bytes
     kind = block[156:157]
     name = block[:100].split(b"\0", 1)[0]
     if block[257:263] == b"ustar\0" and (prefix := block[345:500].split(b"\0", 1)[0]):

@@ -226,7 +226,7 @@ def samples(stream: BinaryIO, start: int = 0, end: int = -1, load: bool = True) 
 
     A sample whose member is unusable has ``error`` set. Where the archive cannot be read any further, the
     last sample has ``key`` None. Offsets of a gzip archive count bytes of the uncompressed stream. Memory:
-    one sample, and 8 bytes of hash for each key seen, which is how a key that comes back is found.
+    one sample, and a 64-bit hash of each key seen, which is how a key that comes back is found.
     """
     packed = is_gzip(stream)
     stream.seek(0)
@@ -258,7 +258,7 @@ def samples(stream: BinaryIO, start: int = 0, end: int = -1, load: bool = True) 
 
 
 def _add(sample: TarSample, member: Member) -> None:
-    """Put a member into its sample; the first error of a sample stays, and frees what was loaded."""
+    """Put a member into its sample; the first error of a sample stays, later ones are not told."""
     error = member.error
     if error is None and len(sample.members) >= SAMPLE_MEMBERS:
         error = RowError("too_large", f"more than {SAMPLE_MEMBERS} members of one key")

@@ -27,12 +27,14 @@ from infinity_assets.readers.base import (
 from infinity_assets.readers.files import SourceFiles
 from infinity_assets.readers.joined import (
     Joined,
+    JsonList,
     as_id,
     check_template,
     find_splits,
     image_path,
     join,
     list_ids,
+    locate,
     plan_join,
 )
 from infinity_assets.readers.json_rows import Row, read_json
@@ -65,18 +67,23 @@ class Vqa:
                 flat = stream.read(1024).removeprefix(b"\xef\xbb\xbf").lstrip().startswith(b"[")
             path = options.annotations.format_map({"split": split}) if options.annotations else None
             other = files.entry(path) if path and not flat else None
-            args = (("split", split), ("flat", "yes" if flat else ""), ("other", other.path if other else ""))
+            args: tuple[tuple[str, str | int], ...] = (("split", split), ("flat", int(flat)))
+            if other is not None:
+                at = locate(files, other.path, ("annotations",))
+                args += (("other", other.path), *locate(files, entry.path, ("questions",)), *at)
             yield from plan_join(files, entry, () if flat else ("questions",), other, args)
 
     def read(self, files: SourceFiles, piece: Slice, options: VqaOptions) -> Iterator[Record]:
         """The slice's records; the last slice also tells of annotations whose question is not there."""
         args = dict(piece.args)
         rows = list(read_json(files, piece))
-        other, joined = str(args["other"]), None
+        other, joined = str(args.get("other", "")), None
         if other:
             wanted = [one for row in rows if (one := _id(row)) is not None]
-            every = list_ids(files, piece.file, "questions", "question_id") if args["last"] else None
-            joined = join(files, other, "annotations", "question_id", wanted, every)
+            questions = JsonList(files, piece.file, "questions", int(args["at_questions"]))
+            annotations = JsonList(files, other, "annotations", int(args["at_annotations"]))
+            every = list_ids(questions, "question_id") if args["last"] else None
+            joined = join(annotations, "question_id", wanted, every)
         for row in rows:
             yield _record(row, joined, bool(args["flat"]), str(args["split"]), options.images)
         if joined is not None:
