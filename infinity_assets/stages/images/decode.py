@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
@@ -145,6 +146,8 @@ def decode(data: bytes, header: Header) -> Pixels:
         pixels = _turbo_jpeg(data, header) if header.format == "jpeg" else None
         if pixels is None:
             header.image.load()
+            if header.format == "png":
+                _check_last_row(data, header.image)
             pixels = _pixels(header.image)
     except (ImageProblem, MemoryError):
         raise  # running out of memory below the limits is the machine's failure, not the picture's
@@ -164,6 +167,14 @@ def _turbo_jpeg(data: bytes, header: Header) -> Pixels | None:
         return None
     pixels: Pixels = out[:, :, 0] if header.mode == "L" else out
     return pixels
+
+
+def _check_last_row(data: bytes, image: Image.Image) -> None:
+    """Pillow leaves rows at 0 where a PNG's pixel data ends early; then libpng, slower, has the last word."""
+    width, height = image.size
+    last_row = image.crop((0, height - 1, width, height)).tobytes()
+    if not any(last_row) and cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED) is None:
+        raise ImageProblem("truncated_image", "png: the pixel data ends before the last row")
 
 
 def _pixels(image: Image.Image) -> Pixels:

@@ -219,8 +219,8 @@ def pixel_hash(canonical: Canonical) -> str:
 def working_picture(canonical: Canonical) -> Grey:
     """Grey, halved by 2 x 2 means while a side is over 384 pixels and none would fall below 64.
 
-    A strip (a line of text, a tool bar) keeps its height that way, or its hashes would hold nothing. Only ever
-    halved, so neither interpolation nor its phase gets into ``blur``. Grey is ITU-R 601 luma, laid over white
+    A strip (a line of text, a tool bar) keeps its height that way, or its hashes would hold nothing. Only
+    ever halved, so neither interpolation nor its phase gets into ``blur``. Grey is ITU-R 601 luma, over white
     where the picture is transparent; 16-bit grey keeps its upper byte. An odd last row or column is left out
     of a halving.
     """
