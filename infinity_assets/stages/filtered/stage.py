@@ -1,0 +1,139 @@
+"""Materializing ``filtered``: each shard measured once, and judged again whenever the policy moves."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from functools import cache
+
+import polars as pl
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from infinity_assets.platform import Platform
+from infinity_assets.sources.model import SourceSpec
+from infinity_assets.stages.filtered.measures import (
+    IMAGE_COLUMNS,
+    MEASURE_VERSION,
+    UNIFIED_COLUMNS,
+    count_answers,
+)
+from infinity_assets.stages.filtered.policy import Policy
+from infinity_assets.stages.filtered.rules import balance, decide_again, filter_batch
+from infinity_assets.stages.filtered.schema import FILTERED
+from infinity_assets.stages.images.measure import MEASURE_VERSION as IMAGE_VERSION
+from infinity_assets.stages.images.schema import IMAGES
+from infinity_assets.stages.publish import StageResult, publish, verdict_stats
+from infinity_assets.stages.tagged.schema import TAGGED
+from infinity_assets.stages.tagged.stage import kept_rows, require_parallel
+from infinity_assets.stages.unified.schema import UNIFIED
+from infinity_assets.stages.verdicts import KEEP
+from infinity_assets.store.digests import key_of
+from infinity_assets.store.tables import Published, Shard, Transaction
+
+
+def materialize_filtered(platform: Platform, source: str, run_id: str) -> StageResult:
+    """Publish the verdicts of the policy on a source's tagged samples.
+
+    A shard whose samples, measures and policy are unchanged is not read. Where the policy alone moved, stored
+    measures are judged again: no text and no picture is read.
+
+    Raises:
+        StoreError: if ``unified``, ``images`` or ``tagged`` was never published, or ``tagged`` is of another
+            ``unified``.
+        CatalogueError: if the policy file is wrong.
+    """
+    unified = platform.store.require(UNIFIED, source)
+    tagged = platform.store.require(TAGGED, source)
+    images = platform.store.require(IMAGES, source)
+    require_parallel(unified, tagged)
+    work = _Work(
+        platform.store.begin(FILTERED, source),
+        unified,
+        tagged,
+        images,
+        platform.policy,
+        platform.catalogue[source].spec,
+    )
+    shards = [work.shard(mine, theirs) for mine, theirs in zip(unified.shards, tagged.shards, strict=True)]
+    findings: Counter[str] = Counter()
+    answers: Counter[str] = Counter()
+    for shard in shards:
+        findings.update(shard.stats["findings"])
+        answers.update(shard.stats["answers"])
+    return publish(
+        work.transaction,
+        shards,
+        rows_in=sum(s.stats["verdicts"].get(KEEP, 0) for s in tagged.shards),
+        run_id=run_id,
+        inputs={
+            "unified": unified.data_version,
+            "images": images.data_version,
+            "tagged": tagged.data_version,
+            "policy": platform.policy.hash,
+        },
+        notes={
+            "policy": f"{platform.policy.name}@{platform.policy.version}",
+            "findings": dict(sorted(findings.items())),
+            **balance(answers, platform.policy),
+        },
+    )
+
+
+class _Work:
+    """One materialization: what is open, and the image measures, read when first asked for."""
+
+    def __init__(
+        self,
+        transaction: Transaction,
+        unified: Published,
+        tagged: Published,
+        images: Published,
+        policy: Policy,
+        spec: SourceSpec,
+    ) -> None:
+        self.transaction = transaction
+        self.unified = unified
+        self.tagged = tagged
+        self.policy = policy
+        self.spec = spec
+        self._images: Callable[[], pl.DataFrame] = cache(lambda: _narrow(images))
+        base = transaction.base
+        self._measured = {s.stats["measured"]: s for s in base.shards} if base else {}
+
+    def shard(self, mine: Shard, theirs: Shard) -> Shard:
+        """One shard of ``filtered``: reused, judged again, or measured and judged."""
+        languages = sorted(self.spec.language)
+        measured = key_of(
+            "measures", MEASURE_VERSION, IMAGE_VERSION, languages, mine.digest, theirs.stats["ids"]
+        )
+        key = key_of("filtered", measured, self.policy.hash, self.spec.category)
+        if found := self.transaction.have(key):
+            return found
+        earlier = self._measured.get(measured)
+        base = self.transaction.base
+        if earlier is not None and base is not None:
+            stored = base.read_shard(earlier, ["sample_id", "measures"])
+            licences = self.unified.read_shard(mine, ["sample_id", "licence"])
+            table = decide_again(stored, licences, self.policy, self.spec.category)
+            answers = dict(earlier.stats["answers"])
+        else:
+            kept = self.tagged.read_shard(theirs, ["sample_id", "verdict"])
+            rows = kept_rows(self.unified, mine, kept, UNIFIED_COLUMNS)
+            table = filter_batch(rows, self._images(), self.policy, self.spec.category, languages)
+            answers = count_answers(rows)
+        stats = verdict_stats(table, FILTERED.key) | {
+            "measured": measured,
+            "answers": answers,
+            "findings": _counts(pc.list_flatten(table.column("findings"))),
+        }
+        return self.transaction.stage(key, table, stats)
+
+
+def _narrow(images: Published) -> pl.DataFrame:
+    """Measures of all images of the source, about 60 bytes each."""
+    return pl.DataFrame(pl.from_arrow(images.read(list(IMAGE_COLUMNS))))
+
+
+def _counts(values: pa.ChunkedArray) -> dict[str, int]:
+    return {str(entry["values"]): entry["counts"] for entry in pc.value_counts(values).to_pylist()}
