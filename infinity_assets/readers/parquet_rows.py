@@ -82,6 +82,7 @@ def _opened(watched: _Watched) -> Any:
     return pq.ParquetFile(
         watched,
         pre_buffer=False,
+        page_checksum_verification=True,  # where the writer gave checksums, a flipped bit is no other picture
         buffer_size=1 << 20,  # pages are streamed; a column chunk is never whole in memory
         thrift_string_size_limit=_METADATA_LIMIT,
         thrift_container_size_limit=1_000_000,
@@ -160,6 +161,8 @@ def _group_rows(file: Any, watched: _Watched, path: str, group: int, first: int)
             for i in range(batch.num_rows):
                 yield _row(Locator(path, row), batch.slice(i, 1))
                 row += 1
+        if row - first != count:
+            raise ValueError(f"the footer promises {count} rows, there are {row - first}")
     except _DAMAGED as error:
         yield _lost(watched, path, row, f"row group {group}, {first + count - row} rows lost: {error}")
 

@@ -165,6 +165,17 @@ def test_a_damaged_row_group_loses_only_itself(tmp_path: Path, source_files: Sou
     assert records[-1].locator.row == 29
 
 
+def test_a_flipped_bit_is_found_by_the_checksum(tmp_path: Path, source_files: SourceFilesMaker) -> None:
+    """Without it a damaged picture or text would train as if it were upstream's."""
+    options = {"compression": "none", "use_dictionary": False, "write_page_checksum": True}
+    pq.write_table(pa.Table.from_pylist([{"text": "a white cat"}]), tmp_path / "a.parquet", **options)
+    data = (tmp_path / "a.parquet").read_bytes()
+    (tmp_path / "a.parquet").write_bytes(data.replace(b"a white cat", b"a white cut"))
+    (record,) = read_all(source_files(tmp_path, ParquetImages.patterns))
+    assert record.error is not None
+    assert record.error.reason == "unreadable_file"
+
+
 @pytest.mark.parametrize(
     "data", [b"", b"PAR1", b"not parquet at all", b"PAR1" + b"\xff" * 64 + b"\x40\0\0\0PAR1"], ids=range(4)
 )
