@@ -132,7 +132,14 @@ def main() -> None:
         "measure_cpu_s": round(measure_s, 3),
         "ratio": round(ratio, 3),
     }
-    why = "" if ratio <= TARGET else "see the table: the groups above the target"
+    above = [
+        " ".join(g) for g in groups if statistics.median(measured[g]) > TARGET * statistics.median(plain[g])
+    ]
+    why = (
+        f"{', '.join(above)} lie above it: BLAKE3 over every pixel, and about 0.15 ms a picture whatever its size"
+        if ratio > TARGET
+        else ""
+    )
     print(
         json.dumps(
             {
