@@ -136,28 +136,32 @@ class Store:
         Raises:
             StoreError: if the table was written by another schema version.
         """
+        return self._latest(spec, partition)[1]
+
+    def _latest(self, spec: TableSpec, partition: str) -> tuple[int, Published | None]:
+        """The latest Lance version, 0 if there is no dataset, and what it publishes, both of one look."""
         import lance
 
         uri = self.uri(spec.name, partition)
-        if not self.objects.exists_prefix(f"{spec.name}/{partition}.lance/_versions"):
-            return None
+        if not self._exists(spec, partition):
+            return 0, None
         dataset = lance.dataset(uri, storage_options=self.storage_options)
         metadata = dataset.schema.metadata or {}
         if MANIFEST not in metadata:
             raise StoreError(f"{uri}: not a table of this platform (no manifest); move it away")
-        manifest = json.loads(metadata[MANIFEST])
+        version, manifest = int(dataset.version), json.loads(metadata[MANIFEST])
         if manifest is None:
-            return None
+            return version, None
         if manifest["schema_version"] != spec.version:
             raise StoreError(
                 f"{uri}: written with schema {spec.name} v{manifest['schema_version']}, this code reads"
                 f" v{spec.version}; materialize it again into a new root"
             )
-        return Published(
+        return version, Published(
             spec,
             partition,
             uri,
-            int(dataset.version),
+            version,
             manifest["data_version"],
             manifest["run_id"],
             tuple(Shard.from_json(s) for s in manifest["shards"]),
@@ -165,6 +169,9 @@ class Store:
             manifest["notes"],
             self.storage_options,
         )
+
+    def _exists(self, spec: TableSpec, partition: str) -> bool:
+        return self.objects.exists_prefix(f"{spec.name}/{partition}.lance/_versions")
 
     def require(self, spec: TableSpec, partition: str) -> Published:
         """Like :meth:`published`.
@@ -180,34 +187,36 @@ class Store:
     def partitions(self, spec: TableSpec) -> list[str]:
         """Names of the partitions that were ever published, sorted."""
         names = (n.removesuffix(".lance") for n in self.objects.children(spec.name) if n.endswith(".lance"))
-        return sorted(n for n in names if self.objects.exists_prefix(f"{spec.name}/{n}.lance/_versions"))
+        return sorted(n for n in names if self.published(spec, n) is not None)
 
     def begin(self, spec: TableSpec, partition: str) -> Transaction:
         """Start writing: pins the version that is published now."""
-        base = self.published(spec, partition)
-        pinned = base.version if base else self._create(spec, partition)
+        self._create(spec, partition)
+        pinned, base = self._latest(spec, partition)
         return Transaction(self, spec, partition, base, pinned)
 
-    def _create(self, spec: TableSpec, partition: str) -> int:
-        """Make an empty, unpublished dataset and return its version.
+    def _create(self, spec: TableSpec, partition: str) -> None:
+        """Make an empty, unpublished dataset where there is none.
 
         Lance lets two writers create the same dataset at once, the second over the first. With a version to
         pin from the start, the first publication is refused to all but one, like any other.
         """
         import lance
 
-        uri = self.uri(spec.name, partition)
-        options = self.storage_options
-        if not self.objects.exists_prefix(f"{spec.name}/{partition}.lance/_versions"):
-            empty = lance.LanceOperation.Overwrite(
-                spec.schema.with_metadata({MANIFEST: json.dumps(None)}), []
+        if self._exists(spec, partition):
+            return
+        schema = spec.schema.with_metadata({MANIFEST: json.dumps(None)})
+        try:
+            lance.LanceDataset.commit(
+                self.uri(spec.name, partition),
+                lance.LanceOperation.Overwrite(schema, []),
+                read_version=0,
+                max_retries=0,  # never over a dataset that another run made meanwhile
+                storage_options=self.storage_options,
             )
-            try:
-                lance.LanceDataset.commit(uri, empty, read_version=0, storage_options=options)
-            except OSError:
-                if not self.objects.exists_prefix(f"{spec.name}/{partition}.lance/_versions"):
-                    raise
-        return int(lance.dataset(uri, storage_options=options).version)
+        except OSError:
+            if not self._exists(spec, partition):
+                raise
 
 
 class Transaction:
@@ -335,8 +344,8 @@ class Transaction:
             raise CommitConflict(self._refusal())
 
     def _moved(self) -> bool:
-        now = self.store.published(self.spec, self.partition)
-        return now is not None and now.version != self.read_version
+        version, _ = self.store._latest(self.spec, self.partition)
+        return version != self.read_version
 
     def _refusal(self) -> str:
         return (
