@@ -8,12 +8,16 @@ that a shard that is kept is never read again. It guards against accident, not a
 from __future__ import annotations
 
 import io
+import math
+from collections.abc import Iterator
+from typing import Any
 
 import blake3
 import numpy as np
 import numpy.typing as npt
 import polars as pl
 import pyarrow as pa
+import pyarrow.compute as pc
 
 Lanes = npt.NDArray[np.uint32]
 ZERO: Lanes = np.zeros(8, dtype=np.uint32)
@@ -28,8 +32,43 @@ def row_digests(table: pa.Table) -> npt.NDArray[np.uint32]:
     buffer = io.BytesIO()
     frame.write_ndjson(buffer)
     lines = buffer.getvalue().split(b"\n")[:-1]
+    for row, unfit in _unfit_for_json(table):
+        lines[row] += unfit
     joined = b"".join(blake3.blake3(line).digest() for line in lines)
     return np.frombuffer(joined, dtype="<u4").reshape(-1, 8)
+
+
+def _unfit_for_json(table: pa.Table) -> Iterator[tuple[int, bytes]]:
+    """Rows with NaN or infinities, which JSON would write as null, and what tells them apart."""
+    for name in table.schema.names:
+        column = table.column(name)
+        if all(_finite(chunk) for chunk in column.chunks):
+            continue
+        for row, value in enumerate(column.to_pylist()):
+            found = "".join(_non_finite(value, name))
+            if found:
+                yield row, found.encode()
+
+
+def _finite(array: pa.Array) -> bool:
+    if pa.types.is_floating(array.type):
+        return pc.all(pc.is_finite(array)).as_py() is not False
+    if pa.types.is_struct(array.type):
+        return all(_finite(part) for part in array.flatten())
+    if pa.types.is_list(array.type) or pa.types.is_large_list(array.type):
+        return _finite(array.flatten())
+    return True
+
+
+def _non_finite(value: Any, path: str) -> Iterator[str]:
+    if isinstance(value, float) and not math.isfinite(value):
+        yield f" {path}={value}"
+    elif isinstance(value, dict):
+        for key, item in value.items():
+            yield from _non_finite(item, f"{path}.{key}")
+    elif isinstance(value, list):
+        for i, item in enumerate(value):
+            yield from _non_finite(item, f"{path}[{i}]")
 
 
 def table_digest(table: pa.Table) -> str:
