@@ -12,7 +12,7 @@ from infinity_assets.demo.sources import CLASS_QUESTION, PROMPT
 
 _FREE = {"id": "CC0-1.0", "terms": "drawn by this package; no rights reserved"}
 _BY_ROW = {
-    "id": "LicenseRef-by-row",
+    "id": "LicenseRef-unknown",
     "terms": "each row states its own licence; rows without one are not cleared",
 }
 

@@ -43,6 +43,7 @@ KINDS: Mapping[str, Kind] = {
     "roles_not_alternating": Kind("filtered", "drop", ("roles_not_alternating",)),
     "repeated_text": Kind("filtered", "drop", ("repeated_text",)),
     "unlicensed": Kind("filtered", "drop", ("unlicensed",)),
+    "noncommercial": Kind("filtered", "annotate", ("licence_noncommercial",)),
     "yes_bias": Kind("filtered", "annotate", ("yes_bias",)),
     "contaminated": Kind("filtered", "drop", ("contaminated",), "contamination"),
 }

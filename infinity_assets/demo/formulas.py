@@ -132,7 +132,10 @@ def plan_formula(rng: random.Random) -> Formula:
     transcribe = rng.choice(
         ("Write the formula as LaTeX.", "Transcribe the expression in LaTeX.", "请把图中的公式写成LaTeX。")
     )
-    return Formula(tuple(lines), latex, (*known, QA(transcribe, f"${latex}$")), paper)
+    # The short answers repeat from formula to formula; with the formula they do not.
+    solution, *short = known
+    told = [QA(q.question, f"{q.answer.rstrip('.')}, as one reads from ${latex}$.") for q in short]
+    return Formula(tuple(lines), latex, (solution, *told, QA(transcribe, f"${latex}$")), paper)
 
 
 def ask(rng: random.Random, formula: Formula, count: int) -> list[QA]:
@@ -244,7 +247,7 @@ def _system(rng: random.Random) -> _Made:
     return [text(first), text(second)], f"{first} \\\\ {second}", [
         QA(rng.choice(("Solve the system.", "Find x and y.", "解这个方程组。")),
             f"Adding both lines gives {m + 1}x = {(m + 1) * x}, so x = {x} and y = {y}."),
-        QA("How many equations are shown?", "Two."),
+        QA("How many equations are shown?", "Two"),
     ]  # fmt: skip
 
 

@@ -194,7 +194,8 @@ class _Planter:
             for licence in given:
                 sample = self._free(source, _any)
                 sample.licence = licence
-                self._note("unlicensed", source, sample, licence or "no licence stated")
+                kind = "noncommercial" if licence and "-NC-" in licence else "unlicensed"
+                self._note(kind, source, sample, licence or "no licence stated")
 
     def copies(self) -> None:
         for origin, target, exact, near in _COPIES:

@@ -202,13 +202,14 @@ def pixels_of_scene(scene: Scene) -> Pixels:
 
 @lru_cache(maxsize=128)
 def _backdrop(name: str, width: int, height: int) -> Pixels:
-    """Sky and ground with their texture, before anything stands there."""
+    """Sky and ground with texture, before anything stands there; a large one is a small one enlarged."""
+    if width > _FIELD or height > _FIELD:
+        small = _backdrop(name, width // 4, height // 4)
+        return np.asarray(cv2.resize(small, (width, height), interpolation=cv2.INTER_CUBIC), np.uint8)
     setting = SETTINGS[name]
     line = round(height * setting.horizon)
     sky, floor = _gradient(setting.sky, line, width), _gradient(setting.ground, height - line, width)
-    texture = (
-        _noise(9)[:height, :width] if height <= _FIELD >= width else cv2.resize(_noise(9), (width, height))
-    )
+    texture = _noise(9)[:height, :width]
     rough = 4 if setting.extra in {"window", "planks"} else 9
     picture = np.concatenate([sky + 1.5 * texture[:line], floor + rough * texture[line:]])
     return np.asarray(np.clip(picture, 0, 255), np.uint8)

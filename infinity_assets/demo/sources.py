@@ -22,10 +22,10 @@ YES_REGION = 80  #: the last samples of ``demo_scenes_llava``: yes-or-no questio
 
 
 def scenes_llava(rng: random.Random) -> list[Sample]:
-    """Conversations about scenes; every 60th picture is large; every fifth conversation is Chinese."""
+    """Conversations about scenes; every 80th picture is large; every fifth conversation is Chinese."""
     samples = []
     for i in range(310 + YES_REGION):
-        size = _BIG if i % 60 == 31 else rng.choice(_SIZES)
+        size = _BIG if i % 80 == 31 else rng.choice(_SIZES)
         scene = scenes.plan_scene(rng, *size)
         if i >= 310:
             pairs = [scene_talk.yes_no(rng, scene, i % 10 != 0)]
@@ -109,9 +109,13 @@ def documents_wds(rng: random.Random) -> list[Sample]:
 
 def formulas_jsonl(rng: random.Random) -> list[Sample]:
     """One question about each formula; every row has a licence of its own."""
-    samples = []
-    for i in range(180):
-        formula = formulas.plan_formula(rng)
+    samples: list[Sample] = []
+    seen: set[str] = set()
+    while len(samples) < 180:
+        formula, i = formulas.plan_formula(rng), len(samples)
+        if formula.latex in seen:
+            continue
+        seen.add(formula.latex)
         picture = Picture(f"png/formula_{i:04d}.png", png(formulas.pixels_of_formula(formula)))
         pair = rng.choice(formulas.ask(rng, formula, 3))
         samples.append(Sample(f"f{i:04d}", [picture], dialogue([pair]), rng.choice(_LICENCES)))

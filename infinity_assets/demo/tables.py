@@ -100,7 +100,7 @@ def ask(rng: random.Random, table: Table, count: int) -> list[QA]:
         QA(f"Which {table.corner.lower()} has the lowest value under {column}?", ranked[-1][1]),
         QA(f"What is the sum of the {column} column?", str(sum(values))),
         QA(f"How many rows does the table \"{table.title}\" have below its header?", str(len(table.names))),
-        QA(f"What is the name of the column to the right of {table.corner}?", table.columns[0]),
+        QA(f"In \"{table.title}\", what stands right of {table.corner} in the header?", table.columns[0]),
         QA(f"How many entries have {column} above {limit}?", str(sum(v > limit for v in values))),
         QA(f"What is the range (highest minus lowest) of {column}?", str(ranked[0][0] - ranked[-1][0])),
         QA(f"表中{name}的“{table.columns[d]}”是多少？", str(table.cells[r][d])),

@@ -100,6 +100,7 @@ class RowReader(Generic[OptionsT]):
             tuple(parts.annotations),
             parts.extras,
             parts.upstream,
+            next((v for n in ("licence", "license") if isinstance(v := row.value.get(n), str) and v), None),
         )
 
 

@@ -256,3 +256,15 @@ def test_extension_lies_only_where_planted(demo: Demo) -> None:
                 suffix = expected.get((demo.picture(name, record, k) or b"")[:2])
                 wrong = suffix is not None and not medium.ref.endswith(suffix)
                 assert wrong == ((name, record.native_id) in lying) or suffix is None, (name, medium.ref)
+
+
+def test_licences_of_rows_reach_their_records(demo: Demo) -> None:
+    """Else rows that nobody may use pass under their source's licence."""
+    for kind in ("unlicensed", "noncommercial"):
+        for one in of_kind(demo, kind):
+            licence = planted_record(demo, one).licence
+            stated = one.detail if one.detail != "no licence stated" else None
+            assert licence == stated
+            assert demo.catalogue[one.source].spec.licence.id == "LicenseRef-unknown"
+    sound = [r.licence for r in demo.records["demo_formulas_jsonl"] if r.licence is not None]
+    assert len(sound) > 150
