@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,46 +18,21 @@ import pyarrow as pa
 from infinity_assets.errors import CommitConflict, StoreError
 from infinity_assets.store import digests
 from infinity_assets.store.objects import Objects
+from infinity_assets.store.shards import Shard, TableSpec
+
+__all__ = [
+    "Published",
+    "Shard",
+    "Store",
+    "TableSpec",
+    "Transaction",
+    "clear_staging",
+    "stage_shard",
+    "staged_shard",
+]
 
 MANIFEST = b"infinity.manifest"
 PARTITION_NAME = "abcdefghijklmnopqrstuvwxyz0123456789_"
-
-
-@dataclass(frozen=True, slots=True)
-class TableSpec:
-    """A declared table: its Arrow schema, named and versioned once."""
-
-    name: str  #: stage name, as the Dagster UI shows it
-    version: int  #: raised when the schema changes
-    schema: pa.Schema
-    key: str  #: column that is unique in a partition
-    digest_exclude: tuple[str, ...] = ()  #: columns that others determine, such as image bytes
-
-
-@dataclass(frozen=True, slots=True)
-class Shard:
-    """One staged or published piece of a table."""
-
-    key: str  #: hash of everything that determines the rows
-    rows: int
-    digest: str
-    fragments: tuple[str, ...]  #: Lance fragment metadata, as JSON
-    stats: Mapping[str, Any] = field(default_factory=dict)
-
-    def to_json(self) -> dict[str, Any]:
-        """Plain values, the inverse of :meth:`from_json`."""
-        return {
-            "key": self.key,
-            "rows": self.rows,
-            "digest": self.digest,
-            "fragments": list(self.fragments),
-            "stats": dict(self.stats),
-        }
-
-    @classmethod
-    def from_json(cls, value: Mapping[str, Any]) -> Shard:
-        """Read what :meth:`to_json` wrote."""
-        return cls(value["key"], value["rows"], value["digest"], tuple(value["fragments"]), value["stats"])
 
 
 @dataclass(frozen=True, slots=True)
@@ -241,6 +216,24 @@ class Transaction:
     def stage(self, key: str, table: pa.Table, stats: Mapping[str, Any] | None = None) -> Shard:
         """Write the rows as invisible fragments under ``key``, unless they are there."""
         return self.have(key) or stage_shard(self.store, self.spec, self.partition, key, table, stats)
+
+    def staged(self, key: str) -> Shard:
+        """Like :meth:`have`.
+
+        Raises:
+            CommitConflict: if another run published meanwhile, which clears what was staged.
+            StoreError: if it is gone for another reason.
+        """
+        found = self.have(key)
+        if found is None:
+            raise self.gone(f"shard {key}")
+        return found
+
+    def gone(self, what: str) -> StoreError:
+        """The error for something staged that is there no more: most likely another run was faster."""
+        if self._moved():
+            return CommitConflict(self._refusal())
+        return StoreError(f"{self.spec.name} of {self.partition}: {what} is gone from the store; run again")
 
     def data_version(self, shards: Sequence[Shard]) -> str:
         """What the data version would be if these shards were committed."""

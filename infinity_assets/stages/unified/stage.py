@@ -103,6 +103,7 @@ class _Work:
         files = source_files(self.platform.store, spec, base, self.raw.version)
         verify_unchanged(self.raw, roots_of(self.source), [e.path for e in files.records])
         self.slices = {draft_key(spec, piece): piece for piece in reader.plan(files, options)}
+        self.reuse = {key: shard for key, shard in self.reuse.items() if key in self.slices}
         self.keys = list(self.slices)
         objects = self.platform.store.objects
         drafted = {n.removesuffix(".arrow") for n in objects.children(f"_drafts/unified/{spec.name}")}
@@ -138,8 +139,7 @@ class _Work:
 
         missing = [task for task in planned if self.images.have(task.key) is None]
         self._run("images", missing, "decode", IMAGES_TIMEOUT_S, on_death)
-        staged = [self.images.have(key) for key in order]
-        self.image_shards = kept + [shard for shard in staged if shard is not None]
+        self.image_shards = kept + [self.images.staged(key) for key in order]
 
     def finalize(self) -> list[Shard]:
         """Stage the samples of every slice that is not published as it is; gives all shards in order."""
@@ -160,12 +160,8 @@ class _Work:
     def commit(self, shards: list[Shard]) -> tuple[StageResult, StageResult]:
         """Publish the pictures first, then the samples that refer to them."""
         pictures = self.image_shards
-        base = self.unified.base
-        unchanged = base is not None and [s.key for s in base.shards] == [s.key for s in shards]
         notes = {"measure_version": MEASURE_VERSION, "raw_version": self.raw.version}
         referenced = self._referenced(shards)
-        same_images = unchanged and self.images.base is not None
-        version = self.images.base.data_version if same_images and self.images.base else None
         images = publish(
             self.images,
             pictures,
@@ -173,7 +169,7 @@ class _Work:
             run_id=self.run_id,
             inputs={"raw": self.raw.data_version},
             notes={"measure_version": MEASURE_VERSION, "referenced": len(referenced)},
-            data_version=version or self._images_version(pictures, referenced),
+            data_version=self._images_version(pictures, referenced, shards),
         )
         unified = publish(
             self.unified,
@@ -201,7 +197,7 @@ class _Work:
     def _draft(self, key: str) -> pa.Table:
         draft = load_draft(self.platform.store.objects, self.source.name, key)
         if draft is None:
-            raise RuntimeError(f"{self.source.name}: the draft {key} is gone; run again")
+            raise self.unified.gone(f"draft {key}")
         return draft
 
     def _wanted(self, known: set[str]) -> Iterator[Wanted]:
@@ -260,12 +256,21 @@ class _Work:
     def _stored(self, images: Published) -> frozenset[str]:
         return frozenset(images.read(["image_id"]).column("image_id").to_pylist())
 
-    def _images_version(self, pictures: list[Shard], referenced: frozenset[str]) -> str:
+    def _images_version(self, pictures: list[Shard], referenced: frozenset[str], samples: list[Shard]) -> str:
         """The data version of ``images``: of the pictures that samples refer to, whatever else lies there.
 
         Pictures are appended and never rewritten, so what the table holds depends on its history; what it
         says about the samples of today does not.
         """
+        before, base = self.images.base, self.unified.base
+        if (
+            before is not None
+            and base is not None
+            and base.inputs["images"] == before.data_version
+            and _keys(before.shards) == _keys(pictures)
+            and _keys(base.shards) == _keys(samples)
+        ):
+            return before.data_version
         names = [n for n in IMAGES.schema.names if n not in IMAGES.digest_exclude]
         wanted = pa.array(sorted(referenced), pa.string())
         total, rows = digests.ZERO, 0
@@ -278,6 +283,10 @@ class _Work:
         return digests.data_version(IMAGES.name, IMAGES.version, rows, digests.to_hex(total))
 
 
+def _keys(shards: Sequence[Shard]) -> list[str]:
+    return [s.key for s in shards]
+
+
 def _read_again(task: Task, why: str) -> Sequence[Task]:
     piece = task.payload["slice"]
     raise RuntimeError(
@@ -287,9 +296,9 @@ def _read_again(task: Task, why: str) -> Sequence[Task]:
 
 def _final_key(draft: str, samples: pa.Table) -> str:
     ids = "\n".join(samples.column("sample_id").to_pylist())
-    reasons = "\n".join(r or "" for r in samples.column("reason").to_pylist())
+    decided = [samples.column(name).to_pylist() for name in ("reason", "detail")]
     return digests.key_of(
-        "unified", FINAL_VERSION, draft, blake3.blake3(f"{ids}\n{reasons}".encode()).hexdigest()
+        "unified", FINAL_VERSION, draft, blake3.blake3(f"{ids}\n{decided!r}".encode()).hexdigest()
     )
 
 
