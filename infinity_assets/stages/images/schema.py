@@ -52,7 +52,8 @@ IMAGES: Final = TableSpec(
     version=IMAGES_SCHEMA_VERSION,
     schema=IMAGES_SCHEMA,
     key="image_id",
-    digest_exclude=("bytes",),  # image_id is their hash
+    # image_id is the hash of the bytes; extension_ok tells of the name under which they were met first.
+    digest_exclude=("bytes", "extension_ok"),
 )
 
 
