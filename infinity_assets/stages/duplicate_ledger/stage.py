@@ -34,25 +34,25 @@ def materialize_duplicate_ledger(
         CommitConflict: if other runs kept winning.
     """
     platform.store.require(UNIFIED, source)
+    results: dict[str, StageResult] = {}
     for attempt in range(TRIES):
         try:
-            return _publish_slices(platform, source, run_id)
+            _publish_slices(platform, source, run_id, results)
+            break
         except CommitConflict:
             if attempt == TRIES - 1:
                 raise
-    raise AssertionError("unreachable")
+    return results.pop(source), results
 
 
-def _publish_slices(
-    platform: Platform, source: str, run_id: str
-) -> tuple[StageResult, dict[str, StageResult]]:
+def _publish_slices(platform: Platform, source: str, run_id: str, results: dict[str, StageResult]) -> None:
+    """One attempt; what it publishes before a conflict is in ``results`` all the same."""
     store = platform.store
     published = {name: store.published(UNIFIED, name) for name in platform.catalogue}
     present = {name: found for name, found in published.items() if found is not None}
     transactions = {name: store.begin(DUPLICATE_LEDGER, name) for name in present}
     edges = exact_pairs(_fingerprints(platform, present))
     inputs = {f"unified/{name}": found.data_version for name, found in present.items()}
-    results: dict[str, StageResult] = {}
     for name, transaction in transactions.items():
         slice_ = edges.filter(pl.col("source") == name).drop("source").to_arrow()
         slice_ = slice_.cast(DUPLICATE_LEDGER.schema)
@@ -69,7 +69,6 @@ def _publish_slices(
             inputs=inputs,
             notes={"sources_compared": len(present)},
         )
-    return results.pop(source), results
 
 
 def _fingerprints(platform: Platform, published: dict[str, Published]) -> pl.DataFrame:
