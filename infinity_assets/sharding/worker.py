@@ -26,10 +26,14 @@ def run_task(root: str, task: Task) -> None:
 
     Raises:
         KeyError: if the kind is unknown.
+        RuntimeError: for a TimeoutError of the shard's own, which is not that of a hung worker.
     """
     module, name = KINDS[task.kind].split(":")
     function: Callable[[str, str, Any], None] = getattr(import_module(module), name)
-    function(root, task.key, task.payload)
+    try:
+        function(root, task.key, task.payload)
+    except TimeoutError as error:
+        raise RuntimeError(f"shard {task.key}: {error}; is the store or the source reachable?") from error
 
 
 def main(argv: list[str]) -> int:
