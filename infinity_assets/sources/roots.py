@@ -31,11 +31,16 @@ class LocalRoot:
         self.folder = folder.resolve()
 
     def list(self) -> Iterator[Listed]:
-        """Every regular file below the folder."""
-        for base, folders, names in os.walk(self.folder, followlinks=False):
+        """Every regular file below the folder; linked and unreadable folders with an error."""
+        unread: list[OSError] = []
+        for base, folders, names in os.walk(self.folder, onerror=unread.append, followlinks=False):
             folders.sort()
-            for name in sorted(names):
+            links = [name for name in folders if (Path(base) / name).is_symlink()]
+            for name in sorted([*names, *links]):
                 yield self._listed(Path(base) / name)
+        for error in unread:
+            path = Path(os.fsdecode(error.filename)).relative_to(self.folder)
+            yield Listed(_shown(path), 0, None, f"the folder cannot be read: {error.strerror}")
 
     def stat(self, path: str) -> Listed:
         """The file's size and time now."""
@@ -43,15 +48,17 @@ class LocalRoot:
 
     def _listed(self, path: Path) -> Listed:
         relative = path.relative_to(self.folder).as_posix()
-        shown = os.fsencode(relative).decode("utf-8", "backslashreplace")
+        shown = _shown(path.relative_to(self.folder))
         if shown != relative:
             return Listed(shown, 0, None, "the file's name is not UTF-8; rename it")
         try:
             if path.is_symlink() and not path.resolve().is_relative_to(self.folder):
                 return Listed(relative, 0, None, "a link that leads out of the source; copy the file in")
             stat = path.stat()
-        except OSError as error:
-            return Listed(relative, 0, None, f"cannot be read: {error.strerror}")
+        except (OSError, RuntimeError) as error:  # RuntimeError: links in a circle
+            return Listed(relative, 0, None, f"cannot be read: {getattr(error, 'strerror', None) or error}")
+        if path.is_symlink() and path.is_dir():
+            return Listed(relative, 0, None, "a link to a folder, which is not followed")
         if not path.is_file():
             return Listed(relative, 0, None, "not a regular file")
         return Listed(relative, stat.st_size, stat.st_mtime_ns)
@@ -69,6 +76,11 @@ class LocalRoot:
             return full.open("rb")
         except OSError as error:
             raise SourceError(f"{full}: {error.strerror}") from error
+
+
+def _shown(path: Path) -> str:
+    r"""A relative path in valid UTF-8; bytes that are not become ``\xff``."""
+    return os.fsencode(path.as_posix()).decode("utf-8", "backslashreplace")
 
 
 class ObjectRoot:

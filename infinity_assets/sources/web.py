@@ -55,14 +55,25 @@ class WebRoot:
     def open(self, path: str) -> BinaryIO:
         """The file's bytes, spooled to an anonymous temporary file."""
         connection, response = self._request("GET")
+        told = response.headers.get("Content-Length")
         spool = tempfile.TemporaryFile()  # noqa: SIM115 - the caller closes it
         size = 0
-        while chunk := response.read(CHUNK):
-            size += len(chunk)
-            if size > MAX_BYTES:
-                raise SourceError(f"{self.url}: more than {MAX_BYTES} bytes; download it and use a path")
-            spool.write(chunk)
-        connection.close()
+        try:
+            while chunk := response.read(CHUNK):
+                size += len(chunk)
+                if size > MAX_BYTES:
+                    raise SourceError(f"{self.url}: more than {MAX_BYTES} bytes; download it and use a path")
+                spool.write(chunk)
+            if told is not None and size != int(told):
+                raise SourceError(f"{self.url}: cut off after {size} of {told} bytes; run again")
+        except (OSError, http.client.HTTPException) as error:
+            spool.close()
+            raise SourceError(f"{self.url}: cut off after {size} bytes: {error}; run again") from error
+        except SourceError:
+            spool.close()
+            raise
+        finally:
+            connection.close()
         spool.seek(0)
         return spool  # type: ignore[return-value]
 
@@ -74,6 +85,7 @@ class WebRoot:
         except (OSError, http.client.HTTPException) as error:
             raise SourceError(f"{self.url}: {error}") from error
         if response.status != http.HTTPStatus.OK:
+            connection.close()
             raise SourceError(f"{self.url}: answered {response.status}; redirects are not followed")
         return connection, response
 
@@ -96,6 +108,8 @@ class WebRoot:
             {str(i[4][0]) for i in socket.getaddrinfo(self.host, self.port, type=socket.SOCK_STREAM)}
         )
         for address in found:
-            if not self.trusted and not ipaddress.ip_address(address).is_global:
+            ip = ipaddress.ip_address(address)
+            inner = getattr(ip, "ipv4_mapped", None) or getattr(ip, "sixtofour", None) or ip
+            if not self.trusted and not (ip.is_global and inner.is_global):
                 raise SourceError(f"{self.url}: {address} is not public; {ALLOW} lists exempt hosts")
         return found[0]
