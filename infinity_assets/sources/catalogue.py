@@ -41,6 +41,10 @@ class Source:
         """The partition key."""
         return self.spec.name
 
+    def line_of(self, key: str) -> int:
+        """Line of a top-level key in the source's file, from 1."""
+        return _line_of(yaml.compose(self.file.read_text(encoding="utf-8"), Loader=yaml.SafeLoader), [key])
+
 
 class Catalogue(Mapping[str, Source]):
     """Sources by name, in alphabetical order."""
@@ -110,6 +114,8 @@ def _read_source(path: Path) -> tuple[Source | None, list[Problem]]:
         mark = getattr(error, "problem_mark", None)
         line = mark.line + 1 if mark else 1
         return None, [Problem(path.name, line, f"not YAML: {getattr(error, 'problem', None) or error}")]
+    except (ValueError, RecursionError) as error:  # 2024-13-45 looks like a date to YAML
+        return None, [Problem(path.name, 1, f"not YAML: {error}; quote values that look like dates")]
     if not isinstance(value, dict):
         return None, [Problem(path.name, 1, "a source file is a mapping (name: ..., reader: ...)")]
     repeated = _repeated_keys(node)
@@ -119,14 +125,23 @@ def _read_source(path: Path) -> tuple[Source | None, list[Problem]]:
         spec = SourceSpec.model_validate(value)
     except ValidationError as error:
         problems = []
-        for item in error.errors():
-            where = [str(part) for part in item["loc"]]
-            message = item["msg"].removeprefix("Value error, ")
+        for where, message in _told(error):
             problems.append(
                 Problem(path.name, _line_of(node, where), f"{'.'.join(where) or 'source'}: {message}")
             )
         return None, problems
     return Source(spec, path.absolute()), []
+
+
+def _told(error: ValidationError) -> Iterator[tuple[list[str], str]]:
+    """Where and what of each problem; a reader's options are a model of their own inside the source's."""
+    for item in error.errors():
+        where = [str(part) for part in item["loc"]]
+        cause = item.get("ctx", {}).get("error")
+        if isinstance(cause, ValidationError):
+            yield from (([*where, *inner], message) for inner, message in _told(cause))
+        else:
+            yield where, item["msg"].removeprefix("Value error, ")
 
 
 def _repeated_keys(node: Any) -> list[tuple[str, int]]:
