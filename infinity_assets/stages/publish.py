@@ -120,7 +120,11 @@ def publish(
     if any(not c.passed and c.blocking for c in checks):
         raise CriticalCheckFailed(transaction.spec.name, transaction.partition, checks)
     published, committed = transaction.commit(
-        shards, run_id=run_id, inputs=inputs, notes=notes, data_version=data_version
+        shards,
+        run_id=run_id,
+        inputs=inputs,
+        notes={**(notes or {}), "rows_in": rows_in},
+        data_version=data_version,
     )
     kept = [i for s in shards for i in s.stats.get("kept", [])][:EXAMPLES]
     dropped = [i for s in shards for i in s.stats.get("dropped", [])][:EXAMPLES]

@@ -1,0 +1,41 @@
+# Every command that a user or CI needs. `make help` lists them.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+HOME_DIR ?= demo_home
+
+.DEFAULT_GOAL := help
+.PHONY: help demo ui test lint lock clean
+
+help: ## List the commands
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
+
+# The lock holds plain name==version lines, so that it names no registry.
+$(VENV)/.user: pyproject.toml requirements.lock
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --constraint requirements.lock --editable .
+	touch $@
+
+$(VENV)/.dev: $(VENV)/.user
+	$(BIN)/python -m pip install --quiet --constraint requirements.lock --editable '.[dev]'
+	touch $@
+
+demo: $(VENV)/.user ## Draw the demo sources, run the whole pipeline, print what became of them
+	$(BIN)/infinity demo --home $(HOME_DIR)
+
+ui: $(VENV)/.user ## Serve Dagster's UI and the sample pages over the demo (run `make demo` first)
+	$(BIN)/infinity ui --home $(HOME_DIR) --catalogue $(HOME_DIR)/sources/catalogue --mixes $(HOME_DIR)/sources/mixes/demo.yaml
+
+lint: $(VENV)/.dev ## Style and types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+test: lint ## The whole test suite
+	$(BIN)/python -m pytest -n 2 --dist loadfile
+
+lock: $(VENV)/.dev ## Write requirements.lock from what is installed
+	$(BIN)/python -m pip freeze --exclude-editable --local | grep -E '^[A-Za-z0-9_.-]+==' | LC_ALL=C sort -f > requirements.lock
+
+clean: ## Remove what the demo made
+	rm -rf $(HOME_DIR)

@@ -1,0 +1,152 @@
+"""``infinity ...``: the platform without the UI. Results on standard output, progress on standard error."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from functools import wraps
+from pathlib import Path
+from typing import Annotated, Any, TypeVar
+
+import typer
+
+from infinity_assets.errors import InfinityError
+
+app = typer.Typer(
+    name="infinity",
+    help="Accountable vision-language training data.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+sources_app = typer.Typer(help="The catalogue of sources.", no_args_is_help=True)
+app.add_typer(sources_app, name="sources")
+
+Home = Annotated[Path, typer.Option(help="Folder of tables, exports and Dagster's records.")]
+CatalogueFolder = Annotated[Path, typer.Option(help="Folder of source files, one YAML file each.")]
+Workers = Annotated[int, typer.Option(min=1, help="Processes for heavy work.")]
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+
+def _told(command: Command) -> Command:
+    """Print an expected error as one line (or one a problem) instead of a traceback."""
+
+    @wraps(command)
+    def run(*args: Any, **kwargs: Any) -> Any:
+        try:
+            return command(*args, **kwargs)
+        except InfinityError as error:
+            print(f"error: {error}", file=sys.stderr)
+            raise typer.Exit(1) from error
+
+    return run  # type: ignore[return-value]
+
+
+@app.command()
+@_told
+def run(
+    home: Home,
+    catalogue: CatalogueFolder,
+    source: Annotated[list[str] | None, typer.Option(help="Only this source; may be repeated.")] = None,
+    mixes: Annotated[
+        Path | None, typer.Option(help="Mix file; mixes.yaml of the catalogue by default.")
+    ] = None,
+    policy: Annotated[Path | None, typer.Option(help="Policy file; the built-in one by default.")] = None,
+    workers: Workers = 2,
+) -> None:
+    """Materialize sources from their files to the exported mixes, and print what became of them."""
+    from infinity_assets.console import print_failures, print_summary, run_with_progress
+    from infinity_assets.platform import Platform
+    from infinity_assets.reporting import collect_stats
+    from infinity_assets.settings import Settings
+
+    settings = Settings(home=home, catalogue=catalogue, mixes=mixes, policy=policy, workers=workers)
+    platform = Platform(settings)
+    report = run_with_progress(platform, source or list(platform.catalogue))
+    print_summary(collect_stats(platform.store, platform.catalogue))
+    print_failures(report)
+    print(f"\nTo look at it: infinity ui --home {home} --catalogue {catalogue}")
+    if not report.ok:
+        raise typer.Exit(1)
+
+
+@app.command()
+@_told
+def stats(home: Home, as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
+    """Counts of every source and stage, with the reasons, from what is published."""
+    from infinity_assets.console import print_summary
+    from infinity_assets.reporting import collect_stats
+    from infinity_assets.settings import Settings
+    from infinity_assets.store.tables import Store
+
+    found = collect_stats(Store(Settings(home=home).store_root))
+    if as_json:
+        print(json.dumps(found, indent=2, sort_keys=True))
+    else:
+        print_summary(found)
+
+
+@sources_app.command("check")
+@_told
+def check_sources(catalogue: CatalogueFolder) -> None:
+    """Say what is wrong in a catalogue, line by line, before anything runs."""
+    from infinity_assets.errors import SourceError
+    from infinity_assets.sources.catalogue import Problem, read_catalogue
+    from infinity_assets.stages.raw.stage import roots_of
+
+    found, problems = read_catalogue(catalogue)
+    for source in found.values():
+        try:
+            roots_of(source)
+        except (SourceError, ValueError) as error:
+            problems.append(Problem(source.file.name, source.line_of("location"), str(error)))
+    for problem in problems:
+        print(problem)
+    print(f"{len(found)} valid sources, {len(problems)} problems")
+    if problems:
+        raise typer.Exit(1)
+
+
+@app.command()
+@_told
+def demo(home: Home = Path("demo_home"), workers: Workers = 2) -> None:
+    """Draw the demo sources, run the whole pipeline over them, and say how many planted defects it caught."""
+    from infinity_assets.console import print_failures, print_score, print_summary, run_with_progress
+    from infinity_assets.demo.defects import score
+    from infinity_assets.demo.home import demo_settings, prepare_demo
+    from infinity_assets.platform import Platform
+    from infinity_assets.reporting import collect_stats, verdict_rows
+
+    truth = prepare_demo(home)
+    platform = Platform(demo_settings(home, workers))
+    report = run_with_progress(platform, list(platform.catalogue))
+    print_summary(collect_stats(platform.store, platform.catalogue))
+    print_score(score(truth, verdict_rows(platform)))
+    print_failures(report)
+    print("\nTo look at it: make ui")
+    if not report.ok:
+        raise typer.Exit(1)
+
+
+@app.command()
+@_told
+def ui(
+    home: Home,
+    catalogue: CatalogueFolder,
+    mixes: Annotated[
+        Path | None, typer.Option(help="Mix file; mixes.yaml of the catalogue by default.")
+    ] = None,
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="Port of Dagster's pages.")] = 3000,
+    preview_port: Annotated[int, typer.Option(help="Port of the sample pages.")] = 3001,
+) -> None:
+    """Serve Dagster's UI and the sample pages until Ctrl-C."""
+    from infinity_assets.ui import serve
+
+    raise typer.Exit(serve(home, catalogue, mixes, host, port, preview_port))
+
+
+if __name__ == "__main__":
+    app()

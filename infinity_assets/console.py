@@ -1,0 +1,131 @@
+"""What the command line shows: a progress bar while it works, tables at the end."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any
+
+import polars as pl
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from infinity_assets.reporting import SOURCE_TABLES
+
+if TYPE_CHECKING:
+    from infinity_assets.orchestration.progress import StageEvent
+    from infinity_assets.orchestration.run import RunReport
+    from infinity_assets.platform import Platform
+
+#: Width of tables where the output is no terminal.
+WIDTH = 150
+
+
+def _console() -> Console:
+    return Console(width=None if sys.stdout.isatty() else WIDTH)
+
+
+def run_with_progress(platform: Platform, sources: Iterable[str]) -> RunReport:
+    """Run the pipeline with a bar on standard error: one step for each partition of each stage."""
+    from infinity_assets.orchestration.run import run_pipeline
+
+    names = list(sources)
+    columns = (TextColumn("{task.description:<44}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=Console(stderr=True)) as progress:
+        bar = progress.add_task("starting", total=_steps(platform, names))
+
+        def show(event: StageEvent) -> None:
+            what = f"{event.stage} {event.partition}"
+            if event.kind == "advanced":
+                what += f": {event.phase} {event.done}/{event.total}"
+            done = event.kind in {"finished", "failed"}
+            progress.update(bar, description=what[:44], advance=1 if done else 0)
+
+        report = run_pipeline(platform, names, show)
+        progress.update(bar, description="done", completed=progress.tasks[0].total)
+    return report
+
+
+def _steps(platform: Platform, sources: list[str]) -> int:
+    """Partitions that a run materializes, at least: more if other sources' duplicates change."""
+    from infinity_assets.stages.exported.formats import EXPORTERS
+
+    stages = {stage for name in sources for stage in platform.catalogue[name].spec.stages}
+    return len(sources) * len(SOURCE_TABLES) + len(stages) * (1 + len(EXPORTERS))
+
+
+def print_summary(stats: Mapping[str, Any]) -> None:
+    """A row for each source and stage, the mixes asked and realised, and where the exports lie."""
+    console = _console()
+    table = Table("source", "stage", title="Sources", title_justify="left")
+    for name in ("in", "kept", "dropped", "quarantined"):
+        table.add_column(name, justify="right")
+    table.add_column("reasons")
+    for source, stages in stats["sources"].items():
+        for i, (stage, c) in enumerate(stages.items()):
+            reasons = ", ".join(f"{reason} {n}" for reason, n in c["reasons"].items())
+            figures = [f"{c[k]:,}" for k in ("in", "kept", "dropped", "quarantined")]
+            table.add_row(source if i == 0 else "", stage, *figures, reasons)
+        table.add_section()
+    console.print(table)
+    _print_mixes(console, stats["mixes"])
+    _print_exports(console, stats["exports"])
+
+
+def _print_mixes(console: Console, mixes: Mapping[str, Any]) -> None:
+    if not mixes:
+        return
+    table = Table("training stage", "category", title="Mixes, asked and realised", title_justify="left")
+    for name in ("eligible", "asked", "realised", "tokens", "short by"):
+        table.add_column(name, justify="right")
+    for stage, mix in mixes.items():
+        rows = pl.DataFrame(mix["summary"], infer_schema_length=None)
+        if rows.is_empty():
+            table.add_row(stage, "(nothing)", "0", "", "0", "0", "")
+            continue
+        sums = [pl.col(c).sum() for c in ("eligible", "asked", "realised", "tokens", "short")]
+        for row in rows.group_by("category").agg(sums).sort("category").iter_rows(named=True):
+            short = f"{row['short']:,}" if row["short"] else ""
+            figures = [f"{row[c]:,}" for c in ("eligible", "asked", "realised", "tokens")]
+            table.add_row(stage, row["category"], *figures, short)
+        table.add_section()
+    console.print(table)
+
+
+def _print_exports(console: Console, exports: Mapping[str, Any]) -> None:
+    rows = [(stage, name, e) for stage, formats in exports.items() for name, e in formats.items()]
+    if not rows:
+        return
+    table = Table("training stage", "format", title="Exports", title_justify="left")
+    table.add_column("samples", justify="right")
+    table.add_column("bytes", justify="right")
+    table.add_column("folder", overflow="fold")
+    for stage, name, export in rows:
+        table.add_row(stage, name, f"{export['samples']:,}", f"{export['bytes']:,}", str(export["folder"]))
+    console.print(table)
+
+
+def print_score(score: pl.DataFrame) -> None:
+    """Planted defects by kind: how many, and how many were caught; then clean samples wrongly taken."""
+    table = Table("planted defect", "caught by", title="Planted defects", title_justify="left")
+    for name in ("planted", "caught"):
+        table.add_column(name, justify="right")
+    by = {
+        "now": "this pipeline",
+        "near": "near-duplicate search (not built)",
+        "contamination": "contamination scan (not built)",
+    }
+    for row in score.iter_rows(named=True):
+        clean = row["kind"] == "(clean)"
+        kind = "clean samples wrongly dropped" if clean else row["kind"]
+        table.add_row(
+            kind, "" if clean else by[row["caught_by"]], f"{row['planted']:,}", f"{row['caught']:,}"
+        )
+    _console().print(table)
+
+
+def print_failures(report: RunReport) -> None:
+    """One line for each partition that failed."""
+    for event in report.failed:
+        print(f"failed: {event.stage} of {event.partition}: {event.error}", file=sys.stderr)
