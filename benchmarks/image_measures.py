@@ -136,7 +136,7 @@ def main() -> None:
         " ".join(g) for g in groups if statistics.median(measured[g]) > TARGET * statistics.median(plain[g])
     ]
     why = (
-        f"{', '.join(above)} lie above: BLAKE3 over every pixel, and about 0.15 ms a picture whatever its size"
+        f"{', '.join(above)} lie above: BLAKE3 of every pixel, and 0.15 ms a picture of any size"
         if ratio > TARGET
         else ""
     )
