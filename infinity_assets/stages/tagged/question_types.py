@@ -8,8 +8,8 @@ type             holds where the question ...
 ================ ==========================================================================================
 multiple_choice  lists at least the options A and B
 yes_no           begins a clause with is, are, does, can, ... (but not "can you describe"), or asks 吗 or 是否
-ocr_read         asks for text, writing, a transcription
-chart_read       speaks of a chart, graph, plot or table
+ocr_read         asks for text, writing, a transcription; only where there is a picture or a video
+chart_read       speaks of a chart, graph, plot or table; only where there is a picture or a video
 counting         asks how many, for a number of things, 多少个, 几只
 math             asks to solve, calculate or prove, or holds formulas
 colour           asks for a colour
@@ -36,7 +36,7 @@ import polars as pl
 RULES: Final[Mapping[str, str]] = {
     "multiple_choice": r"(?s)(?:^|[\s(（])a\s*[.)．、）:：].*(?:^|[\s(（])b\s*[.)．、）:：]",
     "yes_no": r"(?:^|[,.;:!?]\s*)(?:is|are|was|were|does|do|did|has|have|can|could|will|would|should)"
-    r"(?:n't)?\s+(?:the|there|this|that|these|those|it|he|she|they|we|i|any|some|an?|all|both|people|someone)\b"
+    r"(?:n't)?\s+(?:the|there|this|that|these|those|it|he|she|they|we|i|any|some|an?|all|both|each|every|no|not|one|your|my|people|someone)\b"
     r"|(?:^|[,.;:!?]\s*)(?:can|do|could)\s+you\s+see\b|吗|是否|是不是|有没有|对不对",
     "ocr_read": r"\bocr\b|\btranscri|\bread\s+(?:the|out|all|any|this)\b"
     r"|\b(?:is|are)\s+written\b|\bwritten\s+on\b"
@@ -64,12 +64,16 @@ RULES: Final[Mapping[str, str]] = {
 }
 OPEN: Final = "open"
 
+#: "Rewrite the text" is no reading of text where there is nothing to see.
+VISUAL: Final = ("ocr_read", "chart_read")
 
-def question_types(questions: pl.Series) -> pl.Series:
+
+def question_types(questions: pl.Series, pictured: pl.Series) -> pl.Series:
     """The type of each question.
 
     Args:
         questions: one text for each sample, markers taken out; null where there is no question.
+        pictured: whether the sample has a picture or a video.
 
     Returns:
         A string for each; null where the question is null or blank.
@@ -77,7 +81,12 @@ def question_types(questions: pl.Series) -> pl.Series:
     text = pl.col("question").str.strip_chars().str.to_lowercase()
     kind: pl.Expr = pl.lit(OPEN)
     for name, pattern in reversed(list(RULES.items())):
-        kind = pl.when(text.str.contains(pattern)).then(pl.lit(name)).otherwise(kind)
+        holds = text.str.contains(pattern)
+        kind = (
+            pl.when(holds & pl.col("pictured") if name in VISUAL else holds)
+            .then(pl.lit(name))
+            .otherwise(kind)
+        )
     asked = text.is_not_null() & (text != "")
-    frame = pl.DataFrame({"question": questions.cast(pl.String)})
+    frame = pl.DataFrame({"question": questions.cast(pl.String), "pictured": pictured})
     return frame.select(question_type=pl.when(asked).then(kind)).to_series()

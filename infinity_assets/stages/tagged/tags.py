@@ -49,11 +49,10 @@ def tag_batch(rows: pa.Table, vocabulary: Vocabulary) -> pa.Table:
     frame = pl.DataFrame(pl.from_arrow(rows.select(UNIFIED_COLUMNS))).with_row_index("row")
     turns = _exploded(frame, "turns")
     found = _find(pl.concat([_captions(frame), _answers(turns)]), vocabulary)
-    seen = frame.filter(
-        pl.col("media").list.eval(pl.element().struct.field("kind").is_in(["image", "video"])).list.any()
-    ).select("row")
+    visual = pl.element().struct.field("kind").is_in(["image", "video"])
+    frame = frame.with_columns(pictured=pl.col("media").list.eval(visual).list.any())
     tags = (
-        found.join(seen, on="row", how="semi")
+        found.join(frame.filter("pictured"), on="row", how="semi")
         .sort("row", "tag")
         .group_by("row", maintain_order=True)
         .agg(image_tags="tag", tag_sources=pl.col("rank").replace_strict(dict(enumerate(SOURCES))))
@@ -65,14 +64,16 @@ def tag_batch(rows: pa.Table, vocabulary: Vocabulary) -> pa.Table:
         .group_by("row")
         .agg(pl.col("question").first())
     )
-    joined = frame.select("row", "sample_id").join(tags, on="row", how="left", maintain_order="left")
+    joined = frame.select("row", "sample_id", "pictured").join(
+        tags, on="row", how="left", maintain_order="left"
+    )
     joined = joined.join(questions, on="row", how="left", maintain_order="left")
     none = pl.lit([], dtype=pl.List(pl.String))
     tagged = joined.select(
         "sample_id",
         pl.col("image_tags").fill_null(none),
         pl.col("tag_sources").fill_null(none),
-        question_types(joined["question"]),
+        question_types(joined["question"], joined["pictured"]),
         vocabulary=pl.lit(vocabulary.label),
         verdict=pl.lit(KEEP),
         reason=pl.lit(None, dtype=pl.String),
