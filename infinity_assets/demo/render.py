@@ -60,6 +60,8 @@ def _truth(
             entry.native_id, entry.locator = native, where
             if one.group is not None:
                 entry.group = f"{one.group}.{number}"
+                if number and one.kind == "exact_duplicate":
+                    entry.kind = "near_duplicate"  # boxes have ids of their own, so these records differ
                 entry.twins = [_twin(samples, places, twin, number) for twin in one.twins]
             planted.append(entry)
     broken = {(p.source, p.locator) for p in planted if KINDS[p.kind].verdict != "annotate"}
