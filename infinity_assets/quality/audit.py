@@ -228,9 +228,6 @@ def _run(check: Any, facts: Facts) -> _Run:
     raise TypeError(f"no engine for check type {check.type!r}")
 
 
-# --- from a column or path to a mask over rows --------------------------------------------------------------
-
-
 def _bad(
     batch: pa.RecordBatch, path: str, judge: Callable[[pa.Array], pa.Array], flatten_leaf: bool = True
 ) -> Mask:
@@ -336,9 +333,6 @@ def _is_list(kind: pa.DataType) -> bool:
     return bool(pa.types.is_list(kind) or pa.types.is_large_list(kind))
 
 
-# --- checks that read no rows -------------------------------------------------------------------------------
-
-
 def _schema(check: Any, table: str, declared: pa.Schema, found: pa.Schema) -> CheckResult:
     wanted = {f.name: str(f.type) for f in declared}
     have = {f.name: str(f.type) for f in found}
@@ -355,9 +349,6 @@ def _schema(check: Any, table: str, declared: pa.Schema, found: pa.Schema) -> Ch
 def _unable(check: Any, table: str, problem: str) -> CheckResult:
     text = f"{check.description} (cannot be checked: {problem})"
     return CheckResult(check.name, table, False, check.blocking, text, 0)
-
-
-# --- drift against the last materialization -----------------------------------------------------------------
 
 
 def drift(
@@ -399,9 +390,8 @@ def _drift(
         code: current[part].get(code, 0) / current["rows"] - before[part].get(code, 0) / before["rows"]
         for code in sorted({*current[part], *before[part]})
     }
-    most = max(moves, key=lambda code: abs(moves[code]), default=None)
-    if most is None:
-        return CheckResult(name, contract.table, True, False, promise, 0, (), {"largest_move": 0.0})
+    moves = moves or {"nothing": 0.0}
+    most = max(moves, key=lambda code: abs(moves[code]))
     few = min(before["rows"], current["rows"]) < contract.drift.min_rows
     passed = few or abs(moves[most]) <= limit
     found = f" ({most} moved by {moves[most]:+.1%}{', too few rows to judge' if few else ''})"

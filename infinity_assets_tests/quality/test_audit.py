@@ -217,13 +217,19 @@ def test_every_table_has_a_contract_whose_columns_exist() -> None:
             room = importlib.import_module(f"infinity_assets.stages.{name}.schema")
         except ModuleNotFoundError:
             continue
-        for spec in vars(room).values():
-            if isinstance(spec, TableSpec) and spec.name == name:
+        specs = [room.exported_spec("llava")] if name == "exported" else list(vars(room).values())
+        for spec in specs:
+            if isinstance(spec, TableSpec) and spec.name.startswith(name):
                 assert set(contract.columns()) <= set(spec.schema.names)
                 assert contract.key == spec.key
                 required = {f.name for f in spec.schema if not f.nullable}
                 (not_null,) = (c for c in contract.checks if c.name == "required_columns")
                 assert required <= set(not_null.paths())
+
+
+def test_every_export_format_shares_one_contract_and_keeps_its_name() -> None:
+    assert load_contract("exported_webdataset").table == "exported_webdataset"
+    assert load_contract("exported_webdataset").checks == load_contract("exported").checks
 
 
 def test_an_unknown_table_is_refused_with_the_known_ones() -> None:
