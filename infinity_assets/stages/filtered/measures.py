@@ -40,12 +40,11 @@ MIN_NGRAMS = 12  #: an answer with fewer has no share of repetition: a list of t
 #: A word, or one character of a script that is written without spaces.
 _WORD = r"[\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}]|[\p{L}\p{N}&&[^\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}]]+"
 #: "Answer:" (Infinity-MM, papers 1.4) with something behind it; a bare one only asks for the answer.
-_LEAK = r"(?:\bAnswer|答案)\s*[:：]\s*\S"
+_LEAK = r"(?:Answer|答案)\s*[:：]\s*\S"
 _BOILERPLATE = (
-    r"(?i)^\W*(?:i(?:'|’)?m sorry,? but (?:i|as)\b|i apologi[sz]e,? but i\b"
-    r"|sorry,? (?:but )?i can(?:no|')t\b)"
-    r"|\bas an ai\b|\bas a (?:large )?language model\b|\bi(?: am|'m) (?:just )?an ai\b"
-    r"|\bi (?:cannot|can't|am unable to|do not have the ability to) (?:see|view|access) (?:the |any |this )?"
+    r"(?i)^\W*(?:i(?:'|’)?m sorry,? but (?:i|as) |i apologi[sz]e,? but i |sorry,? (?:but )?i can(?:no|')t[ ,.])"
+    r"|as an ai[ ,.]|as a (?:large )?language model|i(?: am|'m) (?:just )?an ai[ ,.]"
+    r"|i (?:cannot|can't|am unable to|do not have the ability to) (?:see|view|access) (?:the |any |this )?"
     r"(?:image|picture|photo)"
     r"|作为(?:一个|一名)?(?:人工智能|AI|大?语言模型)|^(?:很|非常)?抱歉[，,]我(?:无法|不能)"
 )
