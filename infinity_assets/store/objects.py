@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -56,9 +57,17 @@ class Objects:
     def delete_prefix(self, folder: str) -> None:
         """Delete everything under a folder."""
         paths = [o["path"] for batch in obstore.list(self._store, f"{folder.rstrip('/')}/") for o in batch]
-        if paths:
-            obstore.delete(self._store, paths)
+        self._delete(paths)
 
     def delete(self, path: str) -> None:
         """Delete one object; it need not be there."""
-        obstore.delete(self._store, [path])
+        self._delete([path])
+
+    def _delete(self, paths: list[str]) -> None:
+        """Another run may delete the same at once, and a local folder objects to what is gone already."""
+        try:
+            obstore.delete(self._store, paths)
+        except FileNotFoundError:
+            for path in paths:
+                with suppress(FileNotFoundError):
+                    obstore.delete(self._store, path)
