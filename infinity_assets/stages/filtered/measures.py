@@ -41,11 +41,13 @@ MIN_NGRAMS = 12  #: an answer with fewer has no share of repetition: a list of t
 _WORD = r"[\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}]|[\p{L}\p{N}&&[^\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}]]+"
 #: "Answer:" (Infinity-MM, papers 1.4) with something behind it; a bare one only asks for the answer.
 _LEAK = r"(?:Answer|答案)\s*[:：]\s*\S"
+#: Without Unicode word boundaries, which would send every text that is not ASCII to a far slower engine.
 _BOILERPLATE = (
-    r"(?i)^\W*(?:i(?:'|’)?m sorry,? but (?:i|as) |i apologi[sz]e,? but i |sorry,? (?:but )?i can(?:no|')t[ ,.])"
-    r"|as an ai[ ,.]|as a (?:large )?language model|i(?: am|'m) (?:just )?an ai[ ,.]"
-    r"|i (?:cannot|can't|am unable to|do not have the ability to) (?:see|view|access) (?:the |any |this )?"
-    r"(?:image|picture|photo)"
+    r"(?i)^\W*(?:i(?:'|’)?m sorry,? but (?:i|as) |i apologi[sz]e,? but i )"
+    r"|^\W*sorry,? (?:but )?i can(?:no|'|’)t[ ,.]"
+    r"|(?:^|\W)(?:as an ai[ ,.]|as a (?:large )?language model|i(?: am|'m) (?:just )?an ai[ ,.])"
+    r"|(?:^|\W)i (?:cannot|can't|am unable to|do not have the ability to) (?:see|view|access) "
+    r"(?:the |any |this )?(?:image|picture|photo)"
     r"|作为(?:一个|一名)?(?:人工智能|AI|大?语言模型)|^(?:很|非常)?抱歉[，,]我(?:无法|不能)"
 )
 _YES_NO = r"(?i)^\W*(?:(yes|是的|是|对)|(no|不是|不|否|没有))(?:\W|$)"

@@ -256,3 +256,26 @@ def test_the_balance_of_answers_is_said_of_the_source_and_drops_nothing() -> Non
     assert said["source_findings"] == ["yes_bias", "letter_bias"]
     assert balance({"yes": 3}, DEFAULT)["source_findings"] == []
     assert balance({}, DEFAULT)["yes_share"] is None
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "I’m sorry, but I can't.",
+        "Sorry, I cannot.",
+        "As an AI, no.",
+        "作为一个人工智能，我不能。",
+        "很抱歉，我无法回答。",
+    ],
+)
+def test_a_refusal_is_told_from_an_answer(text: str) -> None:
+    (row,) = judge(sample(1, QUESTION, ("assistant", text)))
+    assert "boilerplate_answer" in row["findings"]
+
+
+@pytest.mark.parametrize(
+    "text", ["It was an AI system.", "The ski can't see the image.", "I like the picture."]
+)
+def test_speaking_of_an_ai_is_no_refusal(text: str) -> None:
+    (row,) = judge(sample(1, QUESTION, ("assistant", text)))
+    assert "boilerplate_answer" not in row["findings"]
