@@ -146,7 +146,8 @@ class Store:
         )
 
     def _exists(self, spec: TableSpec, partition: str) -> bool:
-        return self.objects.exists_prefix(f"{spec.name}/{partition}.lance/_versions")
+        folder = self.uri(spec.name, partition).removeprefix(f"{self.root}/")
+        return self.objects.exists_prefix(f"{folder}/_versions")
 
     def require(self, spec: TableSpec, partition: str) -> Published:
         """Like :meth:`published`.
