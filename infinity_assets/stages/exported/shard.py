@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
-from functools import lru_cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any, Final
 
@@ -69,6 +70,7 @@ def run_export(root: str, key: str, payload: Mapping[str, Any]) -> None:
     record = folder / RECORDS / f"{index:05d}.json"
     if record.exists():
         return
+    _keep_freed_memory()
     form = exporter(payload["format"])
     name = f"part-{index:05d}.{form.suffix}"
     partial = folder / f".{os.getpid()}-{name}.partial"
@@ -90,6 +92,19 @@ def run_export(root: str, key: str, payload: Mapping[str, Any]) -> None:
         name, file.size, end - start, start, end - 1, file.hexdigest(), pictures, picture_bytes
     )
     _put(record, orjson.dumps(asdict(done)))
+
+
+@cache
+def _keep_freed_memory() -> None:
+    """Let glibc keep up to 256 MiB of freed memory, where there is a glibc.
+
+    Every batch needs the same few buffers of megabytes. By default glibc hands them back to the kernel each
+    time, and a quarter of an export's processor time goes into faulting and clearing the same pages again.
+    """
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    if mallopt is not None:
+        mallopt(-1, 256 << 20)  # M_TRIM_THRESHOLD
+        mallopt(-3, 32 << 20)  # M_MMAP_THRESHOLD, the largest that glibc takes
 
 
 def read_records(folder: Path) -> list[ShardRecord]:
