@@ -42,9 +42,6 @@ def platform_defs(platform: Platform, listener: Listener = nobody) -> dg.Definit
     """
     sources = source_partitions(platform.catalogue)
     training_stages = training_stage_partitions()
-    exports = exported_assets(training_stages)
-    pipeline = jobs.source_pipeline(sources)
-    decide = jobs.decide(sources)
     return dg.Definitions(
         assets=[
             raw_assets(sources),
@@ -54,19 +51,12 @@ def platform_defs(platform: Platform, listener: Listener = nobody) -> dg.Definit
             tagged_assets(sources),
             filtered_assets(sources),
             mixed_assets(training_stages),
-            *exports,
+            *exported_assets(training_stages),
         ],
-        jobs=[
-            pipeline,
-            jobs.ingest(sources),
-            jobs.compare(sources),
-            decide,
-            jobs.converge(sources),
-            jobs.mix(training_stages, [e.key.to_user_string() for e in exports]),
-        ],
-        schedules=[schedules.nightly(sources, pipeline)],
+        jobs=jobs.ALL,
+        schedules=[schedules.nightly(sources)],
         sensors=[
-            sensors.converge(platform, sources, decide),
+            sensors.converge(platform, sources),
             sensors.catalogue_changed(platform, sources),
         ],
         resources=resources(platform, listener),

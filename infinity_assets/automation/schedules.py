@@ -6,15 +6,15 @@ from collections.abc import Iterator
 
 import dagster as dg
 
-from infinity_assets.orchestration.jobs import Job
+from infinity_assets.orchestration.jobs import SOURCE_PIPELINE
 
 
-def nightly(sources: dg.PartitionsDefinition, job: Job) -> dg.ScheduleDefinition:
+def nightly(sources: dg.PartitionsDefinition) -> dg.ScheduleDefinition:
     """At two at night, everything of every source. A source that did not change commits nothing."""
 
     @dg.schedule(
         name="nightly",
-        job=job,
+        job=SOURCE_PIPELINE,
         cron_schedule="0 2 * * *",
         execution_timezone="UTC",
         default_status=dg.DefaultScheduleStatus.STOPPED,

@@ -3,11 +3,11 @@
 No ``from __future__ import annotations`` here: Dagster looks at the annotation of ``context`` itself.
 """
 
-from collections.abc import Callable
+from collections.abc import Sequence
 
 import dagster as dg
 
-from infinity_assets.orchestration.jobs import Job
+from infinity_assets.orchestration.jobs import DECIDE
 from infinity_assets.platform import Platform
 from infinity_assets.sources.catalogue import read_catalogue
 from infinity_assets.stages.deduped.schema import DEDUPED
@@ -24,7 +24,7 @@ UNDER_WAY = (
 )
 
 
-def converge(platform: Platform, sources: dg.PartitionsDefinition, job: Job) -> dg.SensorDefinition:
+def converge(platform: Platform, sources: dg.PartitionsDefinition) -> dg.SensorDefinition:
     """Asks for a run of each source whose verdicts were made with another ledger than the published one.
 
     A source is asked for once per published ledger slice and version of its verdicts: a run that fails is not
@@ -33,7 +33,7 @@ def converge(platform: Platform, sources: dg.PartitionsDefinition, job: Job) -> 
 
     @dg.sensor(
         name="converge",
-        job=job,
+        job=DECIDE,
         minimum_interval_seconds=MINUTE,
         default_status=dg.DefaultSensorStatus.RUNNING,
         description="Decides a source's samples anew where the duplicate ledger changed under them.",
@@ -80,7 +80,7 @@ def catalogue_changed(platform: Platform, sources: dg.PartitionsDefinition) -> d
         description="Says where the catalogue folder has other sources than the loaded ones.",
     )
     def evaluate(context: dg.SensorEvaluationContext) -> dg.SkipReason:
-        said = difference(platform, sources.get_partition_keys)
+        said = difference(platform, sources.get_partition_keys())
         if said is not None:
             context.log.warning(said)
         return dg.SkipReason(said or "the catalogue folder has the sources that are loaded")
@@ -88,10 +88,10 @@ def catalogue_changed(platform: Platform, sources: dg.PartitionsDefinition) -> d
     return evaluate
 
 
-def difference(platform: Platform, loaded: Callable[[], "list[str] | tuple[str, ...]"]) -> str | None:
+def difference(platform: Platform, loaded: Sequence[str]) -> str | None:
     """What differs between the catalogue folder and the loaded sources, in one line; None if nothing does."""
     catalogue, problems = read_catalogue(platform.settings.catalogue)
-    known, found = set(loaded()), set(catalogue)
+    known, found = set(loaded), set(catalogue)
     parts = []
     if found - known:
         parts.append(f"new: {', '.join(sorted(found - known))}")

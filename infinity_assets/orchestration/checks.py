@@ -19,8 +19,8 @@ DRIFT_CHECKS: Final = {
     "drop_rate_drift": "the share of rows lost to any one reason is about that of the last materialization",
     "language_drift": "the share of any one language is about that of the last materialization",
 }
-PARITY_CHECK: Final = "formats_agree"
-PARITY_PROMISE: Final = "every format of this training stage holds the same samples in the same order"
+PARITY_CHECK: Final = "export_parity"
+PARITY_PROMISE: Final = "formats of one plan hold the same lines in order, with equal text and pictures"
 
 
 def check_specs(

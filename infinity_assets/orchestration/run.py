@@ -51,6 +51,7 @@ def run_pipeline(
 
     Raises:
         CatalogueError: if a name is not in the catalogue.
+        KeyboardInterrupt: if the process is told to stop; Dagster has recorded the run as failed by then.
     """
     names = list(dict.fromkeys(sources))
     wanted = {stage for name in names for stage in platform.catalogue[name].spec.stages}
@@ -90,8 +91,12 @@ def run_pipeline(
 def _untold(result: dg.ExecuteInProcessResult, partition: str, told: set[str]) -> Iterator[StageEvent]:
     """Failures that happened outside a stage's function, where no listener hears of them."""
     for event in result.all_events:
+        if event.event_type is not dg.DagsterEventType.STEP_FAILURE:
+            continue
+        error = event.step_failure_data.error
+        if error is not None and error.cls_name == dg.DagsterExecutionInterruptedError.__name__:
+            raise KeyboardInterrupt  # Dagster turns the signal into a failed step, and would go on
         step = event.step_key or ""
-        if event.event_type is dg.DagsterEventType.STEP_FAILURE and not told & {step, *step.split("_and_")}:
-            error = event.step_failure_data.error
+        if not told & set(step.split("_and_")):
             line = str(error.message).strip() if error else "the step failed"
             yield StageEvent(step, partition, "failed", error=line.splitlines()[0])

@@ -118,7 +118,7 @@ def stage_asset(
         def tell(phase: str, done: int, total: int) -> None:
             listener(StageEvent(names[-1], partition, "advanced", phase=phase, done=done, total=total))
 
-        run = StageRun(platform, partition, context.run_id, tell)
+        run = StageRun(platform, partition, context.run.run_id, tell)
         links = Links(platform.settings.preview_url)
         began = time.perf_counter()
         for name in names:
