@@ -154,7 +154,7 @@ def in_process(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 def in_workers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], Path]]:
     """``in_workers(code)``: fresh worker processes run this code before anything else; gives its folder.
 
-    The folder is on the workers' path, so that further modules can lie there.
+    Further modules can lie there for this code to import; afterwards a worker's path is its parent's.
     """
     folder = tmp_path / "in_workers"
     folder.mkdir()

@@ -64,17 +64,18 @@ def run_plan(
                 try:
                     future.result()
                     done += 1
-                except ProcessExpired as error:
-                    waiting += on_death(task, f"the worker died (exit code {error.exitcode})")
-                except FutureTimeout:
-                    waiting += on_death(task, f"no result within {timeout_s:g} s")
+                except (ProcessExpired, FutureTimeout) as error:
+                    died = isinstance(error, ProcessExpired)
+                    cause = f"the worker died (exit code {error.exitcode})" if died else None
+                    instead = on_death(task, cause or f"no result within {timeout_s:g} s")
+                    waiting += instead
+                    total += len(instead) - 1
                 if on_progress is not None:
-                    on_progress(done, total + len(waiting))
+                    on_progress(done, total)
         except BaseException:
             for future in futures:
                 future.cancel()
             raise
-        total += len(waiting)
     plan.discard(objects)
 
 
