@@ -65,9 +65,7 @@ def run_plan(
                     future.result()
                     done += 1
                 except (ProcessExpired, FutureTimeout) as error:
-                    died = isinstance(error, ProcessExpired)
-                    cause = f"the worker died (exit code {error.exitcode})" if died else None
-                    instead = on_death(task, cause or f"no result within {timeout_s:g} s")
+                    instead = on_death(task, _cause(error, timeout_s))
                     waiting += instead
                     total += len(instead) - 1
                 if on_progress is not None:
@@ -77,6 +75,12 @@ def run_plan(
                 future.cancel()
             raise
     plan.discard(objects)
+
+
+def _cause(error: Exception, timeout_s: float) -> str:
+    if isinstance(error, FutureTimeout):
+        return f"no result within {timeout_s:g} s"
+    return f"the worker died (exit code {getattr(error, 'exitcode', None)})"
 
 
 def _pool(workers: int) -> Any:
