@@ -87,7 +87,8 @@ def _print_mixes(console: Console, mixes: Mapping[str, Any]) -> None:
         sums = [pl.col(c).sum() for c in ("eligible", "asked", "realised", "tokens", "short")]
         for row in rows.group_by("category").agg(sums).sort("category").iter_rows(named=True):
             short = f"{row['short']:,}" if row["short"] else ""
-            figures = [f"{row[c]:,}" for c in ("eligible", "asked", "realised", "tokens")]
+            counts = [row[c] for c in ("eligible", "asked", "realised", "tokens")]
+            figures = ["all" if n is None else f"{n:,}" for n in counts]  # no quotas: nothing is asked for
             table.add_row(stage, row["category"], *figures, short)
         table.add_section()
     console.print(table)
