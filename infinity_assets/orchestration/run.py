@@ -14,8 +14,8 @@ from infinity_assets.orchestration.progress import StageEvent
 from infinity_assets.platform import Platform
 from infinity_assets.sources.model import TRAINING_STAGES
 
-#: Dagster's own lines stay in its records; the caller shows progress.
-_QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
+#: Run config: Dagster's own lines stay in its records; the caller shows progress.
+QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +67,7 @@ def run_pipeline(
 
         def run(job: str, partition: str) -> bool:
             result = definitions.resolve_job_def(job).execute_in_process(
-                run_config=_QUIET,
+                run_config=QUIET,
                 instance=instance,
                 partition_key=partition,
                 raise_on_error=False,
