@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 import unicodedata
 from collections.abc import Sequence
 from functools import cache
@@ -26,11 +27,23 @@ TOKENIZER = "qwen2.5"
 #: Fewest letters for which a language is told; below it py3langid guesses. Our choice.
 MIN_LETTERS = 12
 
+#: Characters that the tokenizer is given at once: its pattern overflows its stack on about a million spaces in
+#: a row, which kills the process. A longer text may so count a few tokens more than in one piece.
+TOKEN_PIECE = 1 << 18
+
+#: Combining marks in a row that are normalized together (UAX #15, Stream-Safe Text Format). Normalizing takes
+#: time in the square of the run: minutes for 400,000 marks.
+MAX_MARKS = 30
+
+#: Characters up to which a text is normalized as it is: 20 ms at worst, and looking for runs costs more.
+SHORT_TEXT = 4096
+
 #: Characters that the language identifier is given: it is linear in them and sure long before.
 LANGUAGE_SAMPLE = 600
 
 _MARKER = re.compile("|".join(re.escape(m) for m in MARKERS.values()))
 _SPACE = re.compile(r"\s+")
+_GRAPHEME_JOINER = "\u034f"  # what Stream-Safe Text puts between marks
 
 
 def without_markers(text: str) -> str:
@@ -40,7 +53,20 @@ def without_markers(text: str) -> str:
 
 def canonical_text(text: str) -> str:
     """NFC, no media markers, every run of white space one space: what dedup compares."""
-    return _SPACE.sub(" ", unicodedata.normalize("NFC", _MARKER.sub(" ", text))).strip()
+    return _SPACE.sub(" ", unicodedata.normalize("NFC", _stream_safe(_MARKER.sub(" ", text)))).strip()
+
+
+def _stream_safe(text: str) -> str:
+    """A long text with a joiner after every 30 combining marks in a row; almost every text as it is."""
+    if len(text) <= SHORT_TEXT or text.isascii() or (runs := _mark_runs()).search(text) is None:
+        return text
+    return runs.sub(lambda run: run.group() + _GRAPHEME_JOINER, text)
+
+
+@cache
+def _mark_runs() -> re.Pattern[str]:
+    marks = "".join(map(chr, filter(lambda c: unicodedata.combining(chr(c)), range(sys.maxunicode + 1))))
+    return re.compile(f"[{marks}]{{{MAX_MARKS}}}")
 
 
 def text_hash(turns: Sequence[Turn]) -> str | None:
@@ -57,7 +83,8 @@ def count_tokens(texts: Sequence[str]) -> list[int]:
     counted: dict[str, int] = {"": 0}
     for text in texts:
         if text not in counted:
-            counted[text] = len(encode(text))
+            pieces = range(0, len(text), TOKEN_PIECE)
+            counted[text] = sum(len(encode(text[at : at + TOKEN_PIECE])) for at in pieces)
     return [counted[text] for text in texts]
 
 
