@@ -93,8 +93,9 @@ def stats(home: Home, as_json: Annotated[bool, typer.Option("--json", help="Prin
 def check_sources(catalogue: CatalogueFolder) -> None:
     """Say what is wrong in a catalogue, line by line, before anything runs."""
     from infinity_assets.errors import SourceError
-    from infinity_assets.sources.catalogue import Problem, read_catalogue
+    from infinity_assets.sources.catalogue import read_catalogue
     from infinity_assets.stages.raw.stage import roots_of
+    from infinity_assets.yaml_file import Problem
 
     found, problems = read_catalogue(catalogue)
     for source in found.values():

@@ -1,12 +1,13 @@
-"""Infinity-MM as released (arXiv 2410.18558; data card): tars of exactly one .json and one .jpg a key.
+"""Infinity-MM as released (arXiv 2410.18558; data card): tars of one .json and one .jpg a key.
 
 A ``.jpg`` of zero bytes means a text-only row, whatever the file's name says; the picture's real suffix
-stands in the JSON's ``image`` field.
+stands in the JSON's ``image`` field. Our own exports add ``.1.jpg``, ``.2.jpg``, ... where a conversation has
+several pictures; upstream has no such rows.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import PurePosixPath
 from typing import Any
 
@@ -17,6 +18,7 @@ from infinity_assets.readers.native_fields import llava_turns, media_kind, nativ
 from infinity_assets.readers.rows import BadRow
 from infinity_assets.readers.tar_members import (
     PATTERNS,
+    Member,
     TarSample,
     error_record,
     listing,
@@ -51,11 +53,12 @@ def _record(locator: Locator, sample: TarSample) -> Record:
         return error_record(locator, sample)
     where = f"{locator.file}, key {sample.key} at byte {sample.offset}"
     members = {m.suffix.lower(): m for m in sample.members}
-    if set(members) != {"json", "jpg"}:
+    suffixes = ["jpg", *(f"{i}.jpg" for i in range(1, len(members) - 1))]
+    if set(members) != {"json", *suffixes}:
         names = ", ".join(m.name for m in sample.members[:8])
         detail = f"{where}: expected one .json and one .jpg, found {names}"
         return Record(locator, listing(sample), native_id=sample.key, error=RowError("bad_record", detail))
-    data, picture = members["json"].data or b"", members["jpg"].data or b""
+    data = members["json"].data or b""
     try:
         fields, raw = parse(data)
     except BadJson as bad:
@@ -74,10 +77,19 @@ def _record(locator: Locator, sample: TarSample) -> Record:
         raw=raw,
         native_id=native_id(fields.get("id")) or sample.key,
         turns=turns,
-        media=(Media("image", _ref(members["jpg"].name, fields.get("image")), picture),) if picture else (),
+        media=_pictures([members[suffix] for suffix in suffixes], fields.get("image")),
         extras={key: value for key, value in fields.items() if key not in known} | extras,
         upstream=_upstream(fields),
     )
+
+
+def _pictures(members: Sequence[Member], image: object) -> tuple[Media, ...]:
+    """Media of the picture members; a single one of zero bytes is no picture."""
+    if len(members) == 1 and not members[0].data:
+        return ()
+    names = image if isinstance(image, list) and len(image) == len(members) else [image] * len(members)
+    pairs = zip(members, names, strict=True)
+    return tuple(Media("image", _ref(m.name, name), m.data or b"") for m, name in pairs)
 
 
 def _ref(member: str, image: object) -> str:

@@ -8,14 +8,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Final, Literal
 
 import blake3
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from infinity_assets.errors import CatalogueError
 from infinity_assets.sources.model import Category
+from infinity_assets.yaml_file import read_validated
 
 DEFAULT = Path(__file__).parents[2] / "policies" / "default.yaml"
 Action = Literal["drop", "annotate"]
@@ -145,59 +145,11 @@ def load_policy(path: Path | None) -> Policy:
         CatalogueError: if the file is missing or wrong; the message names file, line and field.
     """
     path = path or DEFAULT
-    try:
-        text = path.read_text("utf-8")
-        root = yaml.compose(text, Loader=yaml.SafeLoader)
-        _refuse_repeated_keys(path, root)
-        return Policy.model_validate(yaml.safe_load(text))
-    except OSError as error:
-        raise CatalogueError(
-            f"{path}: cannot be read: {error.strerror}; name an existing policy file"
-        ) from error
-    except UnicodeDecodeError as error:
-        raise CatalogueError(f"{path}: not UTF-8 at byte {error.start}") from error
-    except yaml.MarkedYAMLError as error:
-        line = error.problem_mark.line + 1 if error.problem_mark else 1
-        raise CatalogueError(f"{path}:{line}: not valid YAML: {error.problem}") from error
-    except ValidationError as error:
-        lines = [
-            f"{path}:{_line(root, e['loc'])}: {'.'.join(map(str, e['loc'])) or 'policy'}: {e['msg']}"
-            for e in error.errors()
-        ]
-        raise CatalogueError("\n".join(lines)) from error
+    policy, problems = read_validated(path, str(path), "policy", Policy.model_validate)
+    if policy is None:
+        raise CatalogueError("\n".join(map(str, problems)))
+    return policy
 
 
 def _listed(name: str, patterns: list[str]) -> bool:
     return any(fnmatchcase(name, pattern.casefold()) for pattern in patterns)
-
-
-def _refuse_repeated_keys(path: Path, node: Any) -> None:
-    """YAML lets the last of two equal keys win in silence; a policy must not."""
-    if isinstance(node, yaml.MappingNode):
-        seen: set[str] = set()
-        for key, value in node.value:
-            if key.value in seen:
-                raise CatalogueError(f"{path}:{key.start_mark.line + 1}: {key.value!r} stands here twice")
-            seen.add(key.value)
-            _refuse_repeated_keys(path, value)
-    elif isinstance(node, yaml.SequenceNode):
-        for value in node.value:
-            _refuse_repeated_keys(path, value)
-
-
-def _line(node: Any, loc: tuple[int | str, ...]) -> int:
-    """Line of the deepest node on the way to a field."""
-    line = 1
-    for part in loc:
-        if isinstance(node, yaml.MappingNode):
-            found = [(k, v) for k, v in node.value if k.value == str(part)]
-            if not found:
-                break
-            key, node = found[0]
-            line = key.start_mark.line + 1
-        elif isinstance(node, yaml.SequenceNode) and isinstance(part, int) and part < len(node.value):
-            node = node.value[part]
-            line = node.start_mark.line + 1
-        else:
-            break
-    return int(line)

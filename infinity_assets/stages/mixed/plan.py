@@ -181,9 +181,7 @@ def _with_times(frame: pl.DataFrame, quotas: pl.DataFrame, epochs: int) -> pl.Da
     """Every sample once before any twice: line k of a (category, source) is sample k modulo its supply."""
     frame = frame.join(quotas, on=["category", "source"], how="left", maintain_order="left")
     # A null (no quota) is passed over by the minimum.
-    granted = pl.min_horizontal(
-        pl.col("asked"), pl.col("supply") * epochs
-    )
+    granted = pl.min_horizontal(pl.col("asked"), pl.col("supply") * epochs)
     times = (granted - pl.col("rank") + pl.col("supply") - 1) // pl.col("supply")
     frame = frame.with_columns(
         pl.when(pl.col("reason").is_null())

@@ -6,20 +6,18 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
-import yaml
 from pydantic import (
     BaseModel,
     ConfigDict,
     Field,
     TypeAdapter,
-    ValidationError,
     field_validator,
     model_validator,
 )
 
 from infinity_assets.errors import CatalogueError
-from infinity_assets.sources.catalogue import Problem, _line_of, _repeated_keys
 from infinity_assets.sources.model import Category, TrainingStage
+from infinity_assets.yaml_file import read_validated
 
 DEFAULT_MIXES = Path(__file__).resolve().parents[2] / "policies" / "mixes.yaml"
 
@@ -134,28 +132,10 @@ def load_mixes(path: Path | None) -> Mapping[str, MixSpec]:
         CatalogueError: listing every problem with file and line.
     """
     path = path or DEFAULT_MIXES
-    try:
-        text = path.read_text(encoding="utf-8")
-        node = yaml.compose(text, Loader=yaml.SafeLoader)
-        value = yaml.safe_load(text)
-    except (OSError, UnicodeDecodeError) as error:
-        raise CatalogueError(str(Problem(str(path), 1, f"cannot be read: {error}"))) from error
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        message = f"not YAML: {getattr(error, 'problem', None) or error}"
-        raise CatalogueError(str(Problem(str(path), mark.line + 1 if mark else 1, message))) from error
-    twice = [Problem(str(path), line, f"key {key!r} is given twice") for key, line in _repeated_keys(node)]
-    if twice:
-        raise CatalogueError("\n".join(map(str, twice)))
-    try:
-        return _parse(value)
-    except ValidationError as error:
-        problems = []
-        for item in error.errors():
-            where = [str(part) for part in item["loc"] if part != "[key]"]
-            message = f"{'.'.join(where) or 'mixes'}: {item['msg'].removeprefix('Value error, ')}"
-            problems.append(str(Problem(str(path), _line_of(node, where), message)))
-        raise CatalogueError("\n".join(problems)) from error
+    mixes, problems = read_validated(path, str(path), "mixes", _parse)
+    if mixes is None:
+        raise CatalogueError("\n".join(map(str, problems)))
+    return mixes
 
 
 class _File(_Model):

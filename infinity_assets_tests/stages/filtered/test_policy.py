@@ -29,7 +29,7 @@ def line_of(text: str, start: str) -> int:
         ("  empty_turn:", "  empty_turns:", "rules:", "no such rule: empty_turns"),
         ("  unknown: drop", "  unknow: drop", "unknow: drop", "not permitted"),
         ("limits: {caption: null}", "limits: {captions: null}", "limits: {captions", "general"),
-        ("version: 1", "version: 1\nversion: 2", "version: 2", "stands here twice"),
+        ("version: 1", "version: 1\nversion: 2", "version: 2", "given twice"),
         ("name: default", "name: [default", "name: [", "YAML"),
     ],
 )

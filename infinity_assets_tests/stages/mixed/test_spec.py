@@ -52,7 +52,7 @@ def test_shares_add_up_to_the_samples() -> None:
         ("mixes:\n  '1': {seed: 1}\n  '1': {seed: 2}\n", 3, "given twice"),
         ("scale: 0\nmixes:\n  '1': {}\n", 1, "greater than 0"),
         ("mixes: [\n", 2, "not YAML"),
-        ("- a\n", 1, "valid dictionary"),
+        ("- a\n", 1, "is a mapping"),
     ],
 )
 def test_a_wrong_file_is_told_by_line(tmp_path: Path, text: str, line: int, message: str) -> None:
