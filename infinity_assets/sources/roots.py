@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import io
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO
 
 from infinity_assets.errors import SourceError
@@ -15,6 +16,9 @@ from infinity_assets.sources.model import SourceSpec
 from infinity_assets.sources.web import WebRoot
 
 GLOB = frozenset("*?[")
+
+#: Bytes asked of an object store at once: below it latency rules, above it memory. Our choice.
+REQUEST_BYTES = 4 << 20
 
 #: What counts as a medium beside a record file. In a folder source every file is listed.
 MEDIA_SUFFIXES = frozenset(
@@ -89,23 +93,35 @@ class ObjectRoot:
     def __init__(self, url: str) -> None:
         from obstore.store import from_url
 
+        self._url = url
         self._store: Any = from_url(url)
 
     def list(self) -> Iterator[Listed]:
-        """Every object under the prefix."""
-        import obstore
+        """Every object under the prefix, without the empty ones that consoles put where a folder is made.
 
-        for batch in obstore.list(self._store):
-            for item in batch:
+        Raises:
+            SourceError: if the store does not answer, or has a key that is no path.
+        """
+        import obstore
+        from obstore.exceptions import BaseError
+
+        try:
+            items = [item for batch in obstore.list(self._store) for item in batch]
+        except (OSError, ValueError, BaseError) as error:
+            raise SourceError(f"{self._url}: cannot be listed: {error}") from error
+        folders = {str(parent) for item in items for parent in PurePosixPath(item["path"]).parents} | {""}
+        for item in items:
+            if item["size"] or item["path"] not in folders:
                 yield self._listed(item)
 
     def stat(self, path: str) -> Listed:
         """The object's size and time now."""
         import obstore
+        from obstore.exceptions import BaseError
 
         try:
             return self._listed(obstore.head(self._store, path))
-        except OSError as error:
+        except (OSError, BaseError) as error:
             return Listed(path, 0, None, f"cannot be read: {error}")
 
     @staticmethod
@@ -113,14 +129,52 @@ class ObjectRoot:
         return Listed(item["path"], item["size"], int(item["last_modified"].timestamp() * 1e9))
 
     def open(self, path: str) -> BinaryIO:
-        """A buffered, seekable reader of one object."""
+        """A buffered, seekable reader of one object.
+
+        Raises:
+            SourceError: if there is no such object.
+        """
         import obstore
+        from obstore.exceptions import BaseError
 
         try:
-            reader: BinaryIO = obstore.open_reader(self._store, path)
-        except OSError as error:
+            size = int(obstore.head(self._store, path)["size"])
+        except (OSError, BaseError) as error:
             raise SourceError(f"{path}: {error}") from error
-        return reader
+        return io.BufferedReader(_ObjectStream(self._store, path, size), min(max(size, 1), REQUEST_BYTES))
+
+
+class _ObjectStream(io.RawIOBase):
+    """One object, read by ranges."""
+
+    def __init__(self, store: Any, path: str, size: int) -> None:
+        self._store, self._path, self._size, self._at = store, path, size, 0
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def tell(self) -> int:
+        return self._at
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        start = {io.SEEK_SET: 0, io.SEEK_CUR: self._at, io.SEEK_END: self._size}[whence]
+        self._at = max(start + offset, 0)
+        return self._at
+
+    def readinto(self, buffer: Any) -> int:
+        import obstore
+
+        end = min(self._at + len(buffer), self._size)
+        if end <= self._at:
+            return 0
+        data = obstore.get_range(self._store, self._path, start=self._at, end=end)
+        count = len(data)
+        buffer[:count] = memoryview(data)
+        self._at += count
+        return count
 
 
 @dataclass(frozen=True, slots=True)
