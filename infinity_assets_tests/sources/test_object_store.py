@@ -1,0 +1,173 @@
+"""Sources and stores on an object store behave as on a disk, conflicts included."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import boto3
+import pytest
+
+from infinity_assets.errors import CommitConflict, SourceError, StoreError
+from infinity_assets.settings import Settings
+from infinity_assets.sources.roots import ObjectRoot
+from infinity_assets.stages.raw.schema import RAW
+from infinity_assets.stages.raw.stage import materialize_raw
+from infinity_assets.stages.unified.schema import UNIFIED
+from infinity_assets.store.tables import Store
+from infinity_assets_tests.conftest import Site, dedupe, ingest, jsonl, picture, samples, talk
+from infinity_assets_tests.store.test_tables import SPEC, put, things
+
+moto = pytest.importorskip(
+    "moto.server", reason="moto[server], of the extra 'dev', is not installed", exc_type=ImportError
+)
+
+
+@pytest.fixture(scope="module")
+def endpoint() -> Iterator[str]:
+    """An object store of this test's own."""
+    server = moto.ThreadedMotoServer(port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    yield f"http://{host}:{port}"
+    server.stop()
+
+
+@pytest.fixture
+def bucket(endpoint: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """An empty bucket; what a deployment would set stands in the environment."""
+    environment = {
+        "AWS_ACCESS_KEY_ID": "test",
+        "AWS_SECRET_ACCESS_KEY": "test",
+        "AWS_REGION": "us-east-1",
+        "AWS_DEFAULT_REGION": "us-east-1",
+        "AWS_ENDPOINT": endpoint,
+        "AWS_ENDPOINT_URL": endpoint,
+        "AWS_ALLOW_HTTP": "true",
+    }
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    s3 = boto3.resource("s3").create_bucket(Bucket="bucket")
+    yield "s3://bucket"
+    s3.objects.all().delete()
+    s3.delete()
+
+
+def upload(files: dict[str, bytes]) -> None:
+    client = boto3.client("s3")
+    for key, data in files.items():
+        client.put_object(Bucket="bucket", Key=key, Body=data)
+
+
+def test_a_source_in_a_bucket_is_read_like_a_folder(bucket: str, site: Site, in_process: list[str]) -> None:
+    files = {
+        "set/a.jsonl": jsonl([talk(1, "images/one two.png"), talk(2, "images/ü.png"), talk(3, "none.png")]),
+        "set/images/one two.png": picture(1),
+        "set/images/ü.png": picture(2),
+        "set/": b"",
+        "set/images/": b"",
+        "set2/other.jsonl": jsonl([talk(9)]),
+    }
+    upload(files)
+    site.add("bucket", {}, location=f"{bucket}/set")
+    _, unified = ingest(site.platform(), "bucket")
+    assert {r["native_id"]: r["reason"] for r in samples(unified)} == {
+        "1": None,
+        "2": None,
+        "3": "missing_image",
+    }
+    listed = site.platform().store.require(RAW, "bucket").read(["path"]).column(0).to_pylist()
+    assert listed == ["a.jsonl", "images/one two.png", "images/ü.png"]
+    assert not any(result.committed for result in ingest(site.platform(), "bucket"))
+    upload({"set/a.jsonl": jsonl([talk(1, "images/one two.png"), talk(4)])})
+    _, unified = ingest(site.platform(), "bucket")
+    assert [r["native_id"] for r in samples(unified)] == ["1", "4"]
+
+
+def test_a_bucket_that_cannot_be_listed_or_has_an_impossible_key_is_told_by_name(
+    bucket: str, site: Site
+) -> None:
+    site.add("gone", {}, location="s3://no-such-bucket/set")
+    with pytest.raises(SourceError, match="s3://no-such-bucket/set: cannot be listed"):
+        materialize_raw(site.platform(), "gone", "run")
+    upload({"set/a.jsonl": jsonl([talk(1)]), "set/a//b.png": picture(1)})
+    site.add("odd", {}, location=f"{bucket}/set")
+    with pytest.raises(SourceError, match="s3://bucket/set: cannot be listed"):
+        materialize_raw(site.platform(), "odd", "run")
+
+
+def test_a_seekable_reader_of_an_object_gives_any_part_of_it(
+    bucket: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("infinity_assets.sources.roots.REQUEST_BYTES", 8)
+    body = bytes(range(100))
+    upload({"set/x.bin": body, "set/empty": b""})
+    root = ObjectRoot(f"{bucket}/set")
+    with root.open("x.bin") as stream:
+        assert stream.read(3) == body[:3] and stream.tell() == 3
+        assert stream.seek(-10, 2) == 90 and stream.read() == body[90:]
+        assert stream.seek(50) == 50 and stream.seek(5, 1) == 55 and stream.read(30) == body[55:85]
+        assert stream.seek(0) == 0 and stream.read() == body and stream.read() == b""
+    with root.open("empty") as stream:
+        assert stream.read() == b""
+    with pytest.raises(SourceError, match=r"none\.bin"):
+        root.open("none.bin")
+    assert root.stat("none.bin").error
+
+
+def test_one_object_a_glob_and_an_empty_prefix(bucket: str, site: Site, in_process: list[str]) -> None:
+    upload({"set/a.jsonl": jsonl([talk(1)]), "set/b.jsonl": jsonl([talk(2)]), "set/c.txt": b"x"})
+    site.add("one", {}, location=f"{bucket}/set/b.jsonl")
+    site.add("some", {}, location=f"{bucket}/set/*.jsonl")
+    site.add("none", {}, location=f"{bucket}/empty")
+    assert [r["native_id"] for r in samples(ingest(site.platform(), "one")[1])] == ["2"]
+    assert [r["native_id"] for r in samples(ingest(site.platform(), "some")[1])] == ["1", "2"]
+    with pytest.raises(SourceError, match="there are no files at s3://bucket/empty"):
+        materialize_raw(site.platform(), "none", "run")
+
+
+def test_a_store_in_a_bucket_publishes_reads_back_and_refuses_the_second_of_two(bucket: str) -> None:
+    root = f"{bucket}/tables"
+    late = Store(root).begin(SPEC, "part")
+    with pytest.raises(StoreError, match="never published"):
+        Store(root).require(SPEC, "part")
+    shard = late.stage("late", things("l"))
+    winner, new = put(Store(root), "ab", "c", run_id="winner")
+    assert new
+    with pytest.raises(CommitConflict, match="another run published it"):
+        late.commit([shard], run_id="late", inputs={})
+    held = Store(root).require(SPEC, "part")
+    assert held == winner and held.read().column("key").to_pylist() == ["a", "b", "c"]
+    assert held.read_shard(held.shards[0], ["key"]).column("key").to_pylist() == ["a", "b"]
+    again, new = put(Store(root), "cab", run_id="again")
+    assert not new and again.version == winner.version
+    assert Store(root).partitions(SPEC) == ["part"] and Store(root).objects.children("_staging") == []
+
+
+def test_two_writers_that_pass_every_look_before_the_commit_still_collide(
+    bucket: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = f"{bucket}/tables"
+    attempts = [Store(root).begin(SPEC, "part") for _ in range(2)]
+    shards = [attempt.stage(key, things(key)) for attempt, key in zip(attempts, "ab", strict=True)]
+    attempts[0].commit([shards[0]], run_id="first", inputs={})
+    monkeypatch.setattr(attempts[1], "_assert_unmoved", lambda: None)
+    with pytest.raises(CommitConflict):
+        attempts[1].commit([shards[1]], run_id="second", inputs={})
+    assert Store(root).require(SPEC, "part").run_id == "first"
+
+
+def test_the_line_from_files_to_verdicts_runs_on_a_bucket_and_gives_what_a_disk_gives(
+    bucket: str, site: Site, in_process: list[str]
+) -> None:
+    site.add("src", {"a.jsonl": jsonl([talk(1, "1.png"), talk(1, "1.png"), talk(2)]), "1.png": picture(1)})
+    found = []
+    for store in (f"{bucket}/root", "store"):
+        platform = site.platform(store)
+        assert Settings(store=f"{bucket}/root").store_root == f"{bucket}/root"
+        ingest(platform, "src")
+        result = dedupe(platform, "src")
+        assert result.counts.dropped == 1
+        unified = platform.store.require(UNIFIED, "src")
+        found.append((unified.data_version, result.published.data_version))
+        assert not any(r.committed for r in ingest(site.platform(store), "src"))
+    assert found[0] == found[1]
