@@ -6,6 +6,7 @@ import io
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from multiprocessing import forkserver
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,18 @@ from infinity_assets.stages.raw.stage import materialize_raw
 from infinity_assets.stages.unified.stage import materialize_unified
 
 Row = dict[str, Any]
+
+#: True in a worker that was spawned and in the server that workers are forked from, nowhere else.
+IF_WORKER = """
+import sys
+if "--multiprocessing-fork" in sys.orig_argv or "multiprocessing.forkserver" in str(sys.orig_argv):
+"""
+
+
+def end_workers() -> None:
+    """End all workers and the server that forks them: the next ones see the environment as it is then."""
+    close_pools()
+    forkserver._forkserver._stop()  # type: ignore[attr-defined]
 
 
 def picture(seed: int, *, note: str = "", kind: str = "png") -> bytes:
@@ -161,7 +174,7 @@ def in_workers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Call
 
     def install(code: str) -> Path:
         body = "".join(f"    {line}\n" for line in code.strip().splitlines())
-        guard = 'import sys\nif "--multiprocessing-fork" in sys.orig_argv:\n'
+        guard = 'import sys\nif "multiprocessing.forkserver" in " ".join(sys.orig_argv):\n'
         (folder / "sitecustomize.py").write_text(guard + body)
         close_pools()
         monkeypatch.setenv("PYTHONPATH", str(folder))

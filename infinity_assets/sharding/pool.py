@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import multiprocessing
+import multiprocessing.forkserver
 from collections.abc import Callable, Sequence
 from concurrent.futures import TimeoutError as FutureTimeout
 from concurrent.futures import as_completed
@@ -89,16 +90,19 @@ def _pool(workers: int) -> Any:
 
     pool = _pools.get(workers)
     if pool is None or not pool.active:
-        # Not fork: the parent runs threads (Lance, Polars) that a forked child would inherit locked.
-        context = multiprocessing.get_context("spawn")
+        # Not fork: this process runs threads (Lance, Polars) that a forked child would inherit locked. The
+        # server runs none; models are loaded there once, and their memory is shared.
+        context = multiprocessing.get_context("forkserver")
+        context.set_forkserver_preload(["infinity_assets.sharding.preload"])
         pool = _pools[workers] = ProcessPool(workers, max_tasks=TASKS_PER_WORKER, context=context)
     return pool
 
 
 @atexit.register
 def close_pools() -> None:
-    """Stop every worker."""
+    """Stop every worker, and the server: the next workers see the environment as it is then."""
     for pool in _pools.values():
         pool.stop()
         pool.join()
     _pools.clear()
+    multiprocessing.forkserver._forkserver._stop()  # type: ignore[attr-defined]
