@@ -11,7 +11,7 @@ from typing import Any
 import dagster as dg
 
 from infinity_assets.errors import CommitConflict, InfinityError
-from infinity_assets.orchestration.checks import check_result, check_specs
+from infinity_assets.orchestration.checks import check_results, check_specs
 from infinity_assets.orchestration.links import Links
 from infinity_assets.orchestration.metadata import Metadata, column_schema, materialization_metadata
 from infinity_assets.orchestration.progress import Listener, StageEvent
@@ -163,7 +163,7 @@ def _materialized(
         asset_key=stage.name,
         metadata=metadata,
         data_version=dg.DataVersion(result.published.data_version),
-        check_results=[check_result(stage.name, partition, check, links) for check in checks],
+        check_results=check_results(stage.name, partition, load_contract(stage.contract), checks, links),
     )
 
 
@@ -185,9 +185,9 @@ def _report_others(context: dg.AssetExecutionContext, output: StageOutput, links
 def _failed_checks(
     stages: Sequence[StageAsset], partition: str, error: CriticalCheckFailed, links: Links
 ) -> Iterator[dg.AssetCheckResult]:
-    by_contract = {stage.contract: stage for stage in stages}
-    for check in error.checks:
-        yield check_result(by_contract[check.table].name, partition, check, links)
+    for stage in stages:
+        own = [check for check in error.checks if check.table == stage.contract]
+        yield from check_results(stage.name, partition, load_contract(stage.contract), own, links)
 
 
 def _drift(
