@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from types import FrameType
 
@@ -90,8 +91,9 @@ def _stop(running: Sequence[subprocess.Popen[bytes]]) -> None:
             process.send_signal(signal.SIGINT)
     deadline = time.monotonic() + PATIENCE
     for process in running:
-        try:
+        with suppress(subprocess.TimeoutExpired):
             process.wait(max(deadline - time.monotonic(), 0.1))
-        except subprocess.TimeoutExpired:
+        # `dagster dev` may leave its code server behind: whatever is still in its session goes with it.
+        with suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
+        process.wait()

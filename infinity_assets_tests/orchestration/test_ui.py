@@ -11,6 +11,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
+from pathlib import Path
 
 import pytest
 
@@ -37,6 +38,14 @@ def free_port():
     with socket.socket() as s:
         s.bind(("127.0.0.1", 0))
         return s.getsockname()[1]
+
+
+def names(environ, home):
+    """Whether a process was started for this home (Linux; elsewhere there is no such file to ask)."""
+    try:
+        return f"INFINITY_HOME={home}\0".encode() in environ.read_bytes()
+    except OSError:
+        return False
 
 
 def wait_for(what, seconds, process):
@@ -129,3 +138,4 @@ def test_ui_starts_runs_backfills_and_stops(tmp_path):
     for used in (port, preview_port):
         with socket.socket() as s:
             assert s.connect_ex(("127.0.0.1", used)) != 0
+    assert [p for p in Path("/proc").glob("[0-9]*/environ") if names(p, settings.home)] == []
