@@ -18,6 +18,7 @@ import dagster as dg
 from infinity_assets.orchestration.links import Links
 from infinity_assets.quality.audit import CheckResult
 from infinity_assets.quality.contract import Check, Contract
+from infinity_assets.stages.exported.parity import PARITY_CHECK, PARITY_PROMISE
 
 DRIFT_CHECKS: Final = {
     "drop_rate_drift": "the share of rows lost to any one reason is about that of the last materialization",
@@ -29,8 +30,6 @@ COLUMN_CHECKS: Final = {
     True: ("declared_columns", "every column has its declared type, and only values that it may hold"),
     False: ("expected_values", "values lie where they usually do"),
 }
-PARITY_CHECK: Final = "export_parity"
-PARITY_PROMISE: Final = "formats of one plan hold the same lines in order, with equal text and pictures"
 
 
 def check_specs(
@@ -42,11 +41,14 @@ def check_specs(
         asset: the asset that they belong to.
         contract: its table's promises.
         partitions: of the asset.
-        extra: names of further checks, of this module's constants; they warn and never block.
+        extra: names of further checks: of drift, which warn, or of parity, which blocks.
     """
     promises = {name: (description, blocking) for name, description, blocking in map(_shown, contract.checks)}
-    known = {**DRIFT_CHECKS, PARITY_CHECK: PARITY_PROMISE}
-    promises |= {name: (known[name], False) for name in extra}
+    known = {
+        **{name: (text, False) for name, text in DRIFT_CHECKS.items()},
+        PARITY_CHECK: (PARITY_PROMISE, True),
+    }
+    promises |= {name: known[name] for name in extra}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", dg.PreviewWarning)
         return [

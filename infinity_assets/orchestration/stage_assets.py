@@ -75,7 +75,6 @@ class StageOutput:
     result: StageResult
     metadata: Metadata = field(default_factory=dict)  #: what only this stage has
     languages: Mapping[str, int] | None = None  #: rows by language, where the table has them
-    checks: Sequence[CheckResult] = ()  #: further results, beside those of the contract
     others: Mapping[str, StageResult] = field(default_factory=dict)  #: partitions that changed as well
 
 
@@ -155,7 +154,7 @@ def _materialized(
     links: Links,
 ) -> "dg.MaterializeResult[Any]":
     result = output.result
-    checks = [*result.checks, *output.checks, *_drift(context.instance, stage, output, partition)]
+    checks = [*result.checks, *_drift(context.instance, stage, output, partition)]
     metadata = materialization_metadata(result, seconds, links) | output.metadata
     if output.languages is not None:
         metadata["languages"] = dg.MetadataValue.json(dict(output.languages))

@@ -96,6 +96,7 @@ def publish(
     notes: Mapping[str, Any] | None = None,
     references: Mapping[str, frozenset[str]] | None = None,
     data_version: str | None = None,
+    further_checks: Sequence[CheckResult] = (),
 ) -> StageResult:
     """Audit the staged shards against the stage's contract, then commit them.
 
@@ -108,6 +109,7 @@ def publish(
         notes: counts and ids worth remembering.
         references: sets of ids that the contract's ``reference`` checks look up, by name.
         data_version: see :meth:`Transaction.commit`.
+        further_checks: results beside those of the contract; a failed blocking one counts like them.
 
     Raises:
         CriticalCheckFailed: if a blocking check fails; nothing is committed then.
@@ -116,7 +118,7 @@ def publish(
     contract = load_contract(transaction.spec.name)
     with transaction.preview(shards) as staged:
         facts = Facts(rows_in=rows_in, references=references or {})
-        checks = tuple(audit(contract, transaction.spec.schema, staged, facts))
+        checks = (*audit(contract, transaction.spec.schema, staged, facts), *further_checks)
     if any(not c.passed and c.blocking for c in checks):
         raise CriticalCheckFailed(transaction.spec.name, transaction.partition, checks)
     published, committed = transaction.commit(

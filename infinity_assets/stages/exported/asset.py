@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 import dagster as dg
 
-from infinity_assets.errors import StoreError
-from infinity_assets.orchestration.checks import PARITY_CHECK
 from infinity_assets.orchestration.groups import EXPORT, LEADS, code_version
 from infinity_assets.orchestration.metadata import notes_metadata
 from infinity_assets.orchestration.stage_assets import StageAsset, StageOutput, StageRun, stage_asset
-from infinity_assets.quality.audit import CheckResult
 from infinity_assets.stages.exported.formats import EXPORTERS
+from infinity_assets.stages.exported.parity import PARITY_CHECK
 from infinity_assets.stages.exported.schema import exported_spec
 
 
@@ -53,23 +50,4 @@ def _compute(run: StageRun, format_name: str) -> Sequence[StageOutput]:
     notes = dict(result.notes)
     folder = Path(notes.pop("folder"))
     metadata = {"folder": dg.MetadataValue.path(str(folder))} | notes_metadata(notes)
-    parity = _parity(run, format_name, folder, str(notes["plan_hash"]))
-    return [StageOutput(exported_spec(format_name).name, result, metadata, checks=[parity])]
-
-
-def _parity(run: StageRun, format_name: str, folder: Path, plan_hash: str) -> CheckResult:
-    """Compare with one other format of the same plan: all agree if each agrees with one that was there."""
-    from infinity_assets.stages.exported.parity import export_parity
-    from infinity_assets.stages.exported.stage import current_export, read_manifest
-
-    for other in sorted(set(EXPORTERS) - {format_name}):
-        try:
-            there = current_export(run.platform.settings.exports_root, other, run.partition)
-            same = read_manifest(there)["plan_hash"] == plan_hash
-        except StoreError:
-            continue
-        if same:
-            result = export_parity({format_name: folder, other: there})
-            return replace(result, name=PARITY_CHECK, table=exported_spec(format_name).name)
-    text = "no other format of this plan is there yet to compare with"
-    return CheckResult(PARITY_CHECK, exported_spec(format_name).name, True, True, text, 0)
+    return [StageOutput(exported_spec(format_name).name, result, metadata)]

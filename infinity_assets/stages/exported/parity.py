@@ -5,12 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from itertools import zip_longest
 from pathlib import Path
+from typing import Final
 
 from infinity_assets.errors import StoreError
 from infinity_assets.quality.audit import MAX_IDS, CheckResult
 from infinity_assets.stages.exported.base import ReadBack
+from infinity_assets.stages.exported.folders import read_manifest
 from infinity_assets.stages.exported.formats import exporter
-from infinity_assets.stages.exported.stage import read_manifest
+
+PARITY_CHECK: Final = "export_parity"
+PARITY_PROMISE: Final = "formats of one plan hold the same lines in order, with equal text and pictures"
 
 
 def export_parity(exports: Mapping[str, Path]) -> CheckResult:
@@ -48,7 +52,7 @@ def export_parity(exports: Mapping[str, Path]) -> CheckResult:
     if failed and not problem:
         problem = f"{failed:,} of {lines:,} lines differ"
     return CheckResult(
-        name="export_parity",
+        name=PARITY_CHECK,
         table="exported",
         passed=not problem,
         blocking=True,

@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import orjson
 import pyarrow as pa
 
 from infinity_assets.errors import StoreError
+from infinity_assets.quality.audit import CheckResult
 from infinity_assets.sharding.plan import Plan, Task
 from infinity_assets.sharding.pool import run_plan
-from infinity_assets.stages.exported.formats import exporter
+from infinity_assets.stages.exported.folders import MANIFEST, current_export, point_current, read_manifest
+from infinity_assets.stages.exported.formats import EXPORTERS, exporter
 from infinity_assets.stages.exported.lines import build_lines, planned_sources, save_lines
+from infinity_assets.stages.exported.parity import PARITY_CHECK, export_parity
 from infinity_assets.stages.exported.pictures import MAX_SIDE, SHRINK_VERSION
 from infinity_assets.stages.exported.schema import exported_spec
 from infinity_assets.stages.exported.shard import (
@@ -36,8 +38,6 @@ from infinity_assets.store.tables import Published, Store
 if TYPE_CHECKING:
     from infinity_assets.platform import Platform
 
-MANIFEST = "manifest.json"
-CURRENT = "current"
 SHARD_SAMPLES = 5_000  #: lines of a shard: about 500 MB of photos
 SHARD_TIMEOUT_S = 3_600.0
 
@@ -101,36 +101,32 @@ def materialize_exported(
         "samples": samples,
         "bytes": sum(s.bytes for s in shards),
     }
-    result = publish(transaction, [staged], rows_in=len(shards), run_id=run_id, inputs=inputs, notes=notes)
-    _point(place, export_id)
+    result = publish(
+        transaction,
+        [staged],
+        rows_in=len(shards),
+        run_id=run_id,
+        inputs=inputs,
+        notes=notes,
+        further_checks=[_parity(platform.settings.exports_root, form.format, folder)],
+    )
+    point_current(place, export_id)
     return result
 
 
-def current_export(exports_root: Path, format_name: str, stage: str) -> Path:
-    """Folder of the newest export.
-
-    Raises:
-        StoreError: if there is none.
-    """
-    link = exports_root / format_name / stage / CURRENT
-    if not link.exists():
-        raise StoreError(
-            f"{link}: no export yet; materialize exported_{format_name} of training stage {stage}"
-        )
-    return link.resolve()
-
-
-def read_manifest(folder: Path) -> dict[str, Any]:
-    """What an export's ``manifest.json`` says.
-
-    Raises:
-        StoreError: if the folder has none: it is not a whole export.
-    """
-    try:
-        manifest: dict[str, Any] = orjson.loads((folder / MANIFEST).read_bytes())
-    except FileNotFoundError:
-        raise StoreError(f"{folder}: no {MANIFEST}, so this is not a whole export; export again") from None
-    return manifest
+def _parity(exports_root: Path, format_name: str, folder: Path) -> CheckResult:
+    """Compare with one other format of the same plan: all agree if each agrees with one that was there."""
+    table = exported_spec(format_name).name
+    manifest = read_manifest(folder)
+    for other in sorted(set(EXPORTERS) - {format_name}):
+        try:
+            there = current_export(exports_root, other, manifest["training_stage"])
+            theirs = read_manifest(there)
+        except StoreError:
+            continue
+        if all(theirs[key] == manifest[key] for key in ("plan_hash", "unified")):
+            return replace(export_parity({format_name: folder, other: there}), table=table)
+    return CheckResult(PARITY_CHECK, table, True, True, "no other format of this plan is there yet", 0)
 
 
 def _write(
@@ -217,14 +213,3 @@ def _checked(folder: Path) -> list[ShardRecord]:
                 f"{path}: missing or not {shard.bytes:,} bytes; delete {folder} and export again"
             )
     return shards
-
-
-def _point(place: Path, export_id: str) -> None:
-    """Switch ``current`` in one step: readers see the old export or the new one."""
-    link = place / CURRENT
-    if link.is_symlink() and link.readlink() == Path(export_id):
-        return
-    fresh = place / f".{CURRENT}-{os.getpid()}"
-    fresh.unlink(missing_ok=True)
-    fresh.symlink_to(export_id)
-    fresh.replace(link)

@@ -20,9 +20,10 @@ from infinity_assets.readers import READERS
 from infinity_assets.stages.exported import shard as shard_module
 from infinity_assets.stages.exported.base import fold_pairs
 from infinity_assets.stages.exported.files import HashedFile, TarStream, tar_header
+from infinity_assets.stages.exported.folders import current_export, read_manifest
 from infinity_assets.stages.exported.formats import EXPORTERS
 from infinity_assets.stages.exported.parity import export_parity
-from infinity_assets.stages.exported.stage import current_export, materialize_exported, read_manifest
+from infinity_assets.stages.exported.stage import materialize_exported
 from infinity_assets.stages.mixed.schema import MIXED
 from infinity_assets.stages.mixed.stage import materialize_mixed
 from infinity_assets_tests.readers.conftest import folder_files

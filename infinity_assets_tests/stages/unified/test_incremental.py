@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import random
+import shutil
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -231,3 +233,36 @@ def test_appending_to_a_parquet_source_by_a_file_reads_that_file_alone(
     assert in_process == ["draft", "images"]
     assert unified.counts.kept == 5, unified.counts
     assert_as_from_scratch(site, "columns")
+
+
+@pytest.mark.parametrize("loss", ["made anew", "cleaned up"])
+def test_a_raw_table_that_lost_its_past_costs_work_and_never_a_change(
+    site: Site, in_process: list[str], loss: str
+) -> None:
+    home = site.add("past", {"a.jsonl": jsonl([talk(1, "1.png"), talk(2, "2.png")]), "1.png": picture(1)})
+    ingest(site.platform(), "past")
+    raw = site.platform().store.require(RAW, "past")
+    if loss == "made anew":
+        shutil.rmtree(raw.uri)
+    else:
+        (home / "beside.txt").write_bytes(b"changes raw, not unified")
+        ingest(site.platform(), "past")
+    (home / "1.png").write_bytes(picture(3))
+    (home / "2.png").write_bytes(picture(2))
+    materialize_raw(site.platform(), "past", "again")
+    if loss == "cleaned up":
+        dataset = site.platform().store.require(RAW, "past").dataset()
+        dataset.cleanup_old_versions(timedelta(0), delete_unverified=True)
+    materialize_unified(site.platform(), "past", "again")
+    assert_as_from_scratch(site, "past")
+
+
+def test_a_store_made_anew_under_the_same_name_is_not_taken_for_the_old_one(
+    site: Site, in_process: list[str]
+) -> None:
+    home = site.add("reset", {"a.jsonl": jsonl([talk(1)])})
+    ingest(site.platform(), "reset")
+    shutil.rmtree(site.folder / "store")
+    (home / "b.jsonl").write_bytes(jsonl([talk(2)]))
+    _, unified = ingest(site.platform(), "reset")
+    assert unified.counts.kept == 2

@@ -151,7 +151,10 @@ def test_a_run_killed_midway_loses_only_the_shards_that_it_was_at(
             for store in ("store", "undisturbed")
         }
         assert len(versions) == 1
-    assert not list((site.folder / "store" / "_drafts").rglob("*.arrow")), "drafts outlive their use"
+    left = [
+        p for kind in ("_drafts", "_plans", "_staging") for p in (site.folder / "store" / kind).rglob("*.*")
+    ]
+    assert not left, "drafts, plans and records outlive their use"
 
 
 TWO = """
@@ -198,7 +201,9 @@ def test_of_two_runs_of_one_source_at_once_one_wins_and_the_other_says_so(site: 
     outputs = [child.communicate(timeout=120) for child in children]
     said = sorted(out.strip() for out, _ in outputs)
     assert said[1] == "won", "".join(err for _, err in outputs)
-    assert said[0].startswith("CommitConflict") and "another run published it" in said[0], outputs[0][1] + outputs[1][1]
+    assert said[0].startswith("CommitConflict") and "another run published it" in said[0], (
+        outputs[0][1] + outputs[1][1]
+    )
     winner = ["one", "two"][[out.strip() for out, _ in outputs].index("won")]
     held = site.platform().store
     assert held.require(UNIFIED, "raced").run_id == held.require(IMAGES, "raced").run_id == winner
