@@ -113,30 +113,46 @@ class Store:
         """
         return self._latest(spec, partition)[1]
 
+    def past(self, spec: TableSpec, partition: str, version: int) -> Published | None:
+        """What a Lance version published, or None if it is there no more."""
+        import lance
+
+        try:
+            dataset = lance.dataset(
+                self.uri(spec.name, partition), version=version, storage_options=self.storage_options
+            )
+        except (OSError, ValueError):
+            return None
+        return self._described(spec, partition, dataset)
+
     def _latest(self, spec: TableSpec, partition: str) -> tuple[int, Published | None]:
         """The latest Lance version, 0 if there is no dataset, and what it publishes, both of one look."""
         import lance
 
-        uri = self.uri(spec.name, partition)
         if not self._exists(spec, partition):
             return 0, None
-        dataset = lance.dataset(uri, storage_options=self.storage_options)
+        dataset = lance.dataset(self.uri(spec.name, partition), storage_options=self.storage_options)
+        return int(dataset.version), self._described(spec, partition, dataset)
+
+    def _described(self, spec: TableSpec, partition: str, dataset: Any) -> Published | None:
+        """What a dataset's own manifest says of it; None for one that was only made, not published."""
+        uri = self.uri(spec.name, partition)
         metadata = dataset.schema.metadata or {}
         if MANIFEST not in metadata:
             raise StoreError(f"{uri}: not a table of this platform (no manifest); move it away")
-        version, manifest = int(dataset.version), json.loads(metadata[MANIFEST])
+        manifest = json.loads(metadata[MANIFEST])
         if manifest is None:
-            return version, None
+            return None
         if manifest["schema_version"] != spec.version:
             raise StoreError(
                 f"{uri}: written with schema {spec.name} v{manifest['schema_version']}, this code reads"
                 f" v{spec.version}; materialize it again into a new root"
             )
-        return version, Published(
+        return Published(
             spec,
             partition,
             uri,
-            version,
+            int(dataset.version),
             manifest["data_version"],
             manifest["run_id"],
             tuple(Shard.from_json(s) for s in manifest["shards"]),

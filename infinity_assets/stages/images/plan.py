@@ -30,7 +30,7 @@ def plan_images(wanted: Iterable[Wanted], common: Mapping[str, Any]) -> Iterator
 
     Args:
         wanted: distinct by image id.
-        common: the payload that every task shares (``spec``, ``base``, ``raw_version``).
+        common: the payload that every task shares (``payload_of`` in the room ``unified``).
     """
     waiting: list[Wanted] = []
     size = 0

@@ -31,7 +31,7 @@ from infinity_assets.stages.unified.text import (
 from infinity_assets.stages.verdicts import KEEP, QUARANTINE
 from infinity_assets.store.digests import key_of
 from infinity_assets.store.objects import Objects
-from infinity_assets.store.tables import Store
+from infinity_assets.store.tables import Published, Store
 
 #: Raised when the same records give other draft rows.
 DRAFT_VERSION = 1
@@ -66,13 +66,13 @@ def draft_path(source: str, key: str) -> str:
     return f"_drafts/unified/{source}/{key}.arrow"
 
 
-def payload_of(spec: SourceSpec, base: Path, raw_version: int, piece: Slice) -> dict[str, Any]:
-    """What a worker needs to read one slice, as JSON values."""
+def payload_of(spec: SourceSpec, base: Path, raw: Published) -> dict[str, Any]:
+    """What a worker needs to read any slice of a source, as JSON values."""
     return {
         "spec": spec.model_dump(mode="json"),
         "base": str(base),
-        "raw_version": raw_version,
-        "slice": asdict(piece),
+        "raw_version": raw.version,
+        "raw_data_version": raw.data_version,
     }
 
 
@@ -97,7 +97,8 @@ def read_slice(root: str, payload: Mapping[str, Any]) -> Iterable[Record]:
     piece = dict(payload["slice"])
     piece["args"] = tuple((str(k), v) for k, v in piece["args"])
     reader, options = parse_options(spec.reader)
-    files = _files(root, spec.model_dump_json(), payload["base"], payload["raw_version"])
+    raw = (payload["raw_version"], payload["raw_data_version"])
+    files = _files(root, spec.model_dump_json(), payload["base"], raw)
     return reader.read(files, Slice(**piece), options)
 
 
@@ -117,8 +118,9 @@ def source_files(store: Store, spec: SourceSpec, base: Path, raw_version: int) -
 
 
 @lru_cache(maxsize=2)
-def _files(root: str, spec: str, base: str, raw_version: int) -> SourceFiles:
-    return source_files(Store(root), SourceSpec.model_validate_json(spec), Path(base), raw_version)
+def _files(root: str, spec: str, base: str, raw: tuple[int, str]) -> SourceFiles:
+    """Kept from slice to slice; by content too, because a store made anew counts its versions anew."""
+    return source_files(Store(root), SourceSpec.model_validate_json(spec), Path(base), raw[0])
 
 
 def draft_table(records: Iterable[Record], spec: SourceSpec) -> pa.Table:

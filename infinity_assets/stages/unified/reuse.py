@@ -17,11 +17,12 @@ def reusable(store: Store, base: Published | None, raw: Published) -> dict[str, 
     if base is None or base.notes["measure_version"] != MEASURE_VERSION:
         return {}
     by_draft = {str(s.stats["draft"]): s for s in base.shards}
-    if base.notes["raw_version"] == raw.version:
+    if base.inputs["raw"] == raw.data_version:
         return by_draft
-    changed = _changed_media(store, base, raw)
-    if not changed:
-        return by_draft
+    before = store.past(RAW, raw.partition, base.notes["raw_version"])
+    if before is None or before.data_version != base.inputs["raw"]:
+        return {}  # raw was cleaned up or made anew: what changed since cannot be told
+    changed = _changed_media(before, raw)
     return {key: s for key, s in by_draft.items() if not _refers_to(base, s, changed)}
 
 
@@ -50,16 +51,14 @@ def verify_unchanged(raw: Published, roots: Roots, paths: list[str]) -> None:
         raise SourceError(f"{path}: changed since raw hashed it; materialize raw again")
 
 
-def _changed_media(store: Store, base: Published, raw: Published) -> set[str]:
-    import lance
-
-    uri = store.uri(RAW.name, raw.partition)
-    before = lance.dataset(uri, version=base.notes["raw_version"], storage_options=store.storage_options)
+def _changed_media(before: Published, raw: Published) -> set[str]:
     columns = ["file_id", "content_hash"]
-    changes = diff(before.to_table(columns=columns), raw.read(columns))
+    changes = diff(before.read(columns), raw.read(columns))
     return {i.split("/", 1)[1] for i in (*changes.added, *changes.removed, *changes.changed)}
 
 
 def _refers_to(base: Published, shard: Shard, paths: set[str]) -> bool:
+    if not paths:
+        return False
     media = base.read_shard(shard, ["media"]).column("media").to_pylist()
     return any(normpath(m["ref"]) in paths for row in media for m in row if not m["embedded"])

@@ -108,7 +108,7 @@ class _Work:
         objects = self.platform.store.objects
         drafted = {n.removesuffix(".arrow") for n in objects.children(f"_drafts/unified/{spec.name}")}
         tasks = [
-            Task("draft", key, payload_of(spec, base, self.raw.version, self.slices[key]))
+            Task("draft", key, payload_of(spec, base, self.raw) | {"slice": asdict(self.slices[key])})
             for key in self.keys
             if key not in self.reuse and key not in drafted
         ]
@@ -119,11 +119,7 @@ class _Work:
         base = self.images.base
         kept = list(base.shards) if base and base.notes["measure_version"] == MEASURE_VERSION else []
         known = set(base.read(["image_id"]).column("image_id").to_pylist()) if base and kept else set()
-        common = {
-            "spec": self.source.spec.model_dump(mode="json"),
-            "base": str(self.source.file.parent),
-            "raw_version": self.raw.version,
-        }
+        common = payload_of(self.source.spec, self.source.file.parent, self.raw)
         planned = list(plan_images(self._wanted(known), common))
         order = [task.key for task in planned]
 
@@ -180,7 +176,8 @@ class _Work:
             notes=notes | _totals(shards),
             references={"images": referenced & self._stored(images.published)},
         )
-        self.platform.store.objects.delete_prefix(f"_drafts/unified/{self.source.name}/")
+        for folder in ("_drafts/unified", "_plans/unified", "_plans/images"):
+            self.platform.store.objects.delete_prefix(f"{folder}/{self.source.name}/")
         return images, unified
 
     def _run(self, table: str, tasks: list[Task], phase: str, timeout: float, on_death: OnDeath) -> None:
