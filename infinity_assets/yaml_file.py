@@ -48,7 +48,8 @@ def read_validated(
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         line = mark.line + 1 if mark else 1
-        return None, [Problem(shown, line, f"not YAML: {getattr(error, 'problem', None) or error}")]
+        told = " ".join(str(getattr(error, "problem", None) or error).split())
+        return None, [Problem(shown, line, f"not YAML: {told}")]
     except (ValueError, RecursionError) as error:  # 2024-13-45 looks like a date to YAML
         return None, [Problem(shown, 1, f"not YAML: {error}; quote values that look like dates")]
     if twice:
@@ -82,19 +83,27 @@ def _told(error: ValidationError) -> Iterator[tuple[list[str], str]]:
             yield where, item["msg"].removeprefix("Value error, ")
 
 
-def _repeated_keys(node: Any) -> list[tuple[str, int]]:
+def _repeated_keys(root: Any) -> list[tuple[str, int]]:
+    """Keys given twice in one mapping, with their lines; a node that aliases name often is read once."""
     found: list[tuple[str, int]] = []
-    if isinstance(node, yaml.MappingNode):
-        seen: set[str] = set()
-        for key, value in node.value:
-            if key.value in seen:
-                found.append((key.value, key.start_mark.line + 1))
-            seen.add(key.value)
-            found += _repeated_keys(value)
-    elif isinstance(node, yaml.SequenceNode):
-        for value in node.value:
-            found += _repeated_keys(value)
-    return found
+    met: set[int] = set()
+    nodes = [root]
+    while nodes:
+        node = nodes.pop()
+        if id(node) in met:
+            continue
+        met.add(id(node))
+        if isinstance(node, yaml.MappingNode):
+            keys = [key for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
+            seen: set[str] = set()
+            for key in keys:
+                if key.value in seen:
+                    found.append((key.value, key.start_mark.line + 1))
+                seen.add(key.value)
+            nodes += [value for _, value in node.value]
+        elif isinstance(node, yaml.SequenceNode):
+            nodes += node.value
+    return sorted(found, key=lambda item: item[1])
 
 
 def _line_of(node: Any, where: list[str]) -> int:
