@@ -1,4 +1,4 @@
-"""Everything a stage may ask for, in one value: settings, store, catalogue, policy and mixes. No Dagster here."""
+"""Everything a stage may ask for, in one value: settings, store, catalogue, policy and mixes; no Dagster."""
 
 from __future__ import annotations
 

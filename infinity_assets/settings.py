@@ -1,4 +1,4 @@
-"""Where data lives and which files decide. Everything comes from the environment (``INFINITY_...``) or a call."""
+"""Where data lives and which files decide, from the environment (``INFINITY_...``) or from a call."""
 
 from __future__ import annotations
 

@@ -28,7 +28,7 @@ class Slice:
     """A piece of a source that one worker reads on its own.
 
     ``content`` determines what the slice yields, together with the reader's options: usually the BLAKE3 of
-    the slice's bytes, or the file's hash with the range. It must not change when other parts of the source do.
+    the slice's bytes, or the file's hash with the range. Other parts of the source must not change it.
     """
 
     file: str  #: path of the record file, relative to the source's root
@@ -99,7 +99,7 @@ READ_REASONS: Mapping[str, str] = {
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """One raw record, readable or not. Nothing of the native row is lost: what has no place goes to extras."""
+    """One raw record, readable or not. Nothing of the native row is lost: the rest goes to extras."""
 
     locator: Locator
     raw: bytes  #: canonical JSON of the record as read, or its raw bytes where it does not parse
@@ -108,7 +108,9 @@ class Record:
     media: tuple[Media, ...] = ()
     annotations: tuple[Annotation, ...] = ()
     extras: Mapping[str, Any] = field(default_factory=dict)  #: native fields without a column of their own
-    upstream: Mapping[str, Any] = field(default_factory=dict)  #: measures that upstream ships (tags, loss, phash)
+    upstream: Mapping[str, Any] = field(
+        default_factory=dict
+    )  #: measures that upstream ships (tags, loss, phash)
     licence: str | None = None  #: the row's own licence, where it differs from the source's
     error: RowError | None = None
 

@@ -1,4 +1,4 @@
-"""What is decided about a row: keep, drop or quarantine, with a reason code and the error or edge behind it."""
+"""What is decided about a row: keep, drop or quarantine, with a reason code and what lies behind it."""
 
 from __future__ import annotations
 
