@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from itertools import permutations
+from typing import Any
 
 import polars as pl
 import pytest
@@ -54,7 +55,7 @@ SOURCES: dict[str, list[Row]] = {
 }
 
 
-def add(site: Site, name: str, rows: list[Row] | None = None, **more: object) -> None:
+def add(site: Site, name: str, rows: list[Row] | None = None, **more: Any) -> None:
     site.add(name, {"a.jsonl": jsonl(rows or SOURCES[name]), "1.png": picture(1)}, **more)
 
 
@@ -164,7 +165,8 @@ def test_a_run_that_loses_a_slice_to_another_tries_again_and_reports_all_that_it
         materialize_duplicate_ledger(site.platform(), name, "first")
     add(site, "ants", priority=1)
     ingest(site.platform(), "ants")
-    real, refused = Transaction.commit, []
+    real = Transaction.commit
+    refused: list[str] = []
 
     def commit(self: Transaction, *args: object, **kwargs: object) -> object:
         if self.partition == "cats" and not refused:
