@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from infinity_assets.errors import one_line
 from infinity_assets.reporting import SOURCE_TABLES
 
 if TYPE_CHECKING:
@@ -129,4 +130,5 @@ def print_score(score: pl.DataFrame) -> None:
 def print_failures(report: RunReport) -> None:
     """One line for each partition that failed."""
     for event in report.failed:
-        print(f"failed: {event.stage} of {event.partition}: {event.error}", file=sys.stderr)
+        told = one_line(event.error or "")
+        print(f"failed: {event.stage} of {event.partition}: {told}", file=sys.stderr)

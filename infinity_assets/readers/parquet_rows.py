@@ -23,6 +23,10 @@ SLICE_ROWS = 20_000
 BATCH_BYTES = 16 << 20  #: bytes of the rows that are held at once, by the row group's own mean
 ROW_LIMIT = 256 << 20  #: bytes of one row in memory (our choice, as for a tar member)
 GROUP_LIMIT = 8 << 30  #: uncompressed bytes that a row group may declare
+# A value that stands once in a dictionary may stand for every row of its group.
+GROUP_RATIO = 250  #: bytes in memory for each uncompressed byte of the group, as for gzip
+GROUP_GRACE = 64 << 20  #: bytes in memory before the ratio counts
+FEWEST_ROWS = 16  #: rows of a batch whose dictionaries are large
 INLINE_LIMIT = 1024  #: bytes of a binary value that is kept as base64; longer ones as size and BLAKE3
 _METADATA_LIMIT = 64 << 20
 
@@ -154,17 +158,31 @@ def _group_rows(file: Any, watched: _Watched, path: str, group: int, first: int)
         detail = f"{path}, row group {group}: {count} rows in {size} bytes; the limit is {GROUP_LIMIT}"
         yield ParquetRow(Locator(path, first), b"", {}, RowError("too_large", detail))
         return
-    batch_rows = max(1, min(1024, BATCH_BYTES * max(count, 1) // max(size, 1)))
-    row = first
+    batch_rows = max(1, min(_batch_rows(file.metadata.row_group(group)), BATCH_BYTES * count // max(size, 1)))
+    row, held = first, 0
     try:
         for batch in file.iter_batches(batch_size=batch_rows, row_groups=[group], use_threads=False):
             for i in range(batch.num_rows):
-                yield _row(Locator(path, row), batch.slice(i, 1))
+                one = batch.slice(i, 1)
+                held += one.nbytes
+                if held > max(GROUP_GRACE, GROUP_RATIO * size):
+                    lost = f"row group {group}, {first + count - row} rows lost: it expands too much"
+                    detail = f"{path}: not read from row {row} on: {lost}"
+                    yield ParquetRow(Locator(path, row), b"", {}, RowError("too_large", detail))
+                    return
+                yield _row(Locator(path, row), one)
                 row += 1
         if row - first != count:
             raise ValueError(f"the footer promises {count} rows, there are {row - first}")
     except _DAMAGED as error:
         yield _lost(watched, path, row, f"row group {group}, {first + count - row} rows lost: {error}")
+
+
+def _batch_rows(group: Any) -> int:
+    """Rows that fit into a batch even if each holds the largest value that a dictionary can have."""
+    chunks = (group.column(i) for i in range(group.num_columns))
+    worst: int = sum(c.total_uncompressed_size for c in chunks if c.has_dictionary_page)
+    return min(1024, max(FEWEST_ROWS, BATCH_BYTES // max(worst, 1)))
 
 
 def _lost(watched: _Watched, path: str, row: int, why: str) -> ParquetRow:

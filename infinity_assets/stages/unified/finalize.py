@@ -7,6 +7,7 @@ from typing import Any
 import blake3
 import pyarrow as pa
 
+from infinity_assets.errors import one_line
 from infinity_assets.stages.unified.media import ImageVerdicts, MediaIndex, MediaProblem, resolve_media
 from infinity_assets.stages.unified.schema import UNIFIED
 from infinity_assets.stages.verdicts import KEEP, QUARANTINE
@@ -105,5 +106,5 @@ def _decide(
 ) -> tuple[str, str | None, str | None]:
     """The draft's own verdict stands; a good draft falls with its media."""
     if verdict == KEEP and problem is not None:
-        return QUARANTINE, problem.reason, problem.detail
+        return QUARANTINE, problem.reason, one_line(problem.detail)
     return verdict, reason, detail

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import posixpath
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -17,6 +18,9 @@ MEDIA_REASONS: Mapping[str, str] = {
     "missing_media": "the source has no such clip or sound",
     "unreadable_file": "the file is there but cannot be read",
 }
+
+
+_WINDOWS = re.compile(r"[A-Za-z]:[\\/]|\\\\")  # a drive or a share
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +60,7 @@ class MediaIndex:
         if "://" in ref or ref.startswith("data:"):
             return MediaProblem("remote_media", f"{ref[:200]}: download it and refer to the file")
         path = posixpath.normpath(ref)
-        if path.startswith(("/", "../")) or path == "..":
+        if path.startswith(("/", "../")) or path == ".." or _WINDOWS.match(ref):
             return MediaProblem("path_outside_source", f"{ref[:200]}: leads out of the source")
         found = self._files.get(path)
         if found is None:

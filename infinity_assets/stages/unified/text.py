@@ -27,7 +27,7 @@ TOKENIZER = "qwen2.5"
 #: Fewest letters for which a language is told; below it py3langid guesses. Our choice.
 MIN_LETTERS = 12
 
-#: Characters that the tokenizer is given at once: its pattern overflows its stack on about a million spaces in
+#: Characters that the tokenizer is given at once: its pattern overflows its stack on a million spaces in
 #: a row, which kills the process. A longer text may so count a few tokens more than in one piece.
 TOKEN_PIECE = 1 << 18
 
