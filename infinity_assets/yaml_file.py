@@ -50,7 +50,7 @@ def read_validated(
         line = mark.line + 1 if mark else 1
         told = " ".join(str(getattr(error, "problem", None) or error).split())
         return None, [Problem(shown, line, f"not YAML: {told}")]
-    except (ValueError, RecursionError) as error:  # 2024-13-45 looks like a date to YAML
+    except (ValueError, TypeError, RecursionError) as error:  # 2024-13-45 as a date, a list as a key
         return None, [Problem(shown, 1, f"not YAML: {error}; quote values that look like dates")]
     if twice:
         # YAML lets the last of two equal keys win in silence; a decision must not.

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict
 from functools import lru_cache
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +13,12 @@ import blake3
 import orjson
 import pyarrow as pa
 
+from infinity_assets.errors import one_line
 from infinity_assets.readers import parse_options
-from infinity_assets.readers.base import MARKERS, Record, Slice, Turn
-from infinity_assets.readers.files import FileEntry, SourceFiles
+from infinity_assets.readers.base import MARKERS, Locator, Record, RowError, Slice, Turn, canonical_json
+from infinity_assets.readers.files import FileEntry, SourceFiles, matches
 from infinity_assets.sources.model import SourceSpec
-from infinity_assets.sources.roots import open_roots
+from infinity_assets.sources.roots import Roots, open_roots
 from infinity_assets.stages.raw.schema import RAW
 from infinity_assets.stages.unified.schema import DRAFT_FIELDS
 from infinity_assets.stages.unified.text import (
@@ -36,7 +38,15 @@ from infinity_assets.store.tables import Published, Store
 #: Raised when the same records give other draft rows.
 DRAFT_VERSION = 1
 
+#: Rows that are held as Python objects, which take ten times what they take as columns.
+ROWS_AT_ONCE = 1_000
+
+_UNREADABLE = "unreadable"  #: argument of a slice whose file cannot be read: why
+
 DRAFT_SCHEMA = pa.schema(list(DRAFT_FIELDS))
+
+#: Metadata key of a draft: how many records its reader gave.
+RECORDS = b"records"
 
 #: Longest text of one turn, in characters; beyond it the row is set aside. Our choice: far longer than any
 #: training context, and small enough to be hashed and shown without care.
@@ -78,11 +88,28 @@ def payload_of(spec: SourceSpec, base: Path, raw: Published) -> dict[str, Any]:
 
 def run_draft(root: str, key: str, payload: Mapping[str, Any]) -> None:
     """Read and measure one slice, and stage its draft under ``key``."""
-    table = draft_table(read_slice(root, payload), SourceSpec.model_validate(payload["spec"]))
+    spec = SourceSpec.model_validate(payload["spec"])
+    records = _Counted(read_slice(root, payload))
+    tables = list(draft_tables(records, spec))
+    schema = DRAFT_SCHEMA.with_metadata({RECORDS: str(records.count)})
     sink = pa.BufferOutputStream()
-    with pa.ipc.new_file(sink, DRAFT_SCHEMA, options=pa.ipc.IpcWriteOptions(compression="lz4")) as writer:
-        writer.write_table(table)
+    with pa.ipc.new_file(sink, schema, options=pa.ipc.IpcWriteOptions(compression="lz4")) as writer:
+        for table in tables:
+            writer.write_table(table)
     Objects(root).put(draft_path(payload["spec"]["name"], key), sink.getvalue().to_pybytes())
+
+
+class _Counted:
+    """Records as a reader gives them, counted on the way: what conservation is checked against."""
+
+    def __init__(self, records: Iterable[Record]) -> None:
+        self._records = records
+        self.count = 0
+
+    def __iter__(self) -> Iterator[Record]:
+        for record in self._records:
+            self.count += 1
+            yield record
 
 
 def load_draft(objects: Objects, source: str, key: str) -> pa.Table | None:
@@ -96,10 +123,22 @@ def read_slice(root: str, payload: Mapping[str, Any]) -> Iterable[Record]:
     spec = SourceSpec.model_validate(payload["spec"])
     piece = dict(payload["slice"])
     piece["args"] = tuple((str(k), v) for k, v in piece["args"])
+    why = dict(piece["args"]).get(_UNREADABLE)
+    if why is not None:
+        error = RowError("unreadable_file", f"{piece['file']}: {why}")
+        return [Record(Locator(piece["file"]), canonical_json({"file": piece["file"]}), error=error)]
     reader, options = parse_options(spec.reader)
     raw = (payload["raw_version"], payload["raw_data_version"])
     files = _files(root, spec.model_dump_json(), payload["base"], raw)
     return reader.read(files, Slice(**piece), options)
+
+
+def unreadable_files(raw: Published, roots: Roots) -> Iterator[Slice]:
+    """A slice for each record file that ``raw`` could not read: its one record says so."""
+    listed = raw.read(["path", "error"], "root = 'records' AND error IS NOT NULL").to_pylist()
+    for path, why in sorted((row["path"], row["error"]) for row in listed):
+        if any(matches(path, pattern) for pattern in roots.patterns):
+            yield Slice(path, key_of(path, why), args=((_UNREADABLE, why),))
 
 
 def source_files(store: Store, spec: SourceSpec, base: Path, raw_version: int) -> SourceFiles:
@@ -123,9 +162,14 @@ def _files(root: str, spec: str, base: str, raw: tuple[int, str]) -> SourceFiles
     return source_files(Store(root), SourceSpec.model_validate_json(spec), Path(base), raw[0])
 
 
-def draft_table(records: Iterable[Record], spec: SourceSpec) -> pa.Table:
-    """Draft rows of records, in their order, in :data:`DRAFT_SCHEMA`."""
-    rows = [_draft_row(record, spec) for record in records]
+def draft_tables(records: Iterable[Record], spec: SourceSpec) -> Iterator[pa.Table]:
+    """Draft rows of records, in their order, in :data:`DRAFT_SCHEMA`, a few at a time."""
+    drafted = (_draft_row(record, spec) for record in records)
+    while rows := list(islice(drafted, ROWS_AT_ONCE)):
+        yield _measured(rows)
+
+
+def _measured(rows: list[dict[str, Any]]) -> pa.Table:
     questions = [_joined(row["turns"], "user") for row in rows]
     answers = [_joined(row["turns"], "assistant") for row in rows]
     both = [f"{q}\n{a}".strip() for q, a in zip(questions, answers, strict=True)]
@@ -166,7 +210,7 @@ def _draft_row(record: Record, spec: SourceSpec) -> dict[str, Any]:
         "marker_added": added,
         "verdict": QUARANTINE if reason else KEEP,
         "reason": reason,
-        "detail": detail,
+        "detail": None if detail is None else one_line(detail),
     }
 
 

@@ -24,7 +24,14 @@ from infinity_assets.stages.images.schema import IMAGES
 from infinity_assets.stages.publish import StageResult, publish, verdict_stats
 from infinity_assets.stages.raw.schema import RAW
 from infinity_assets.stages.raw.stage import roots_of
-from infinity_assets.stages.unified.draft import draft_key, load_draft, payload_of, source_files
+from infinity_assets.stages.unified.draft import (
+    RECORDS,
+    draft_key,
+    load_draft,
+    payload_of,
+    source_files,
+    unreadable_files,
+)
 from infinity_assets.stages.unified.finalize import (
     FINAL_VERSION,
     Identities,
@@ -81,6 +88,7 @@ class _Work:
     keys: list[str] = field(init=False)
     slices: dict[str, Slice] = field(init=False)
     image_shards: list[Shard] = field(init=False)
+    pictures_in: int = field(init=False)  #: distinct pictures stored or referred to
 
     def __post_init__(self) -> None:
         store = self.platform.store
@@ -101,8 +109,10 @@ class _Work:
         spec, base = self.source.spec, self.source.file.parent
         reader, options = parse_options(spec.reader)
         files = source_files(self.platform.store, spec, base, self.raw.version)
-        verify_unchanged(self.raw, roots_of(self.source), [e.path for e in files.records])
-        self.slices = {draft_key(spec, piece): piece for piece in reader.plan(files, options)}
+        roots = roots_of(self.source)
+        verify_unchanged(self.raw, roots, [e.path for e in files.records])
+        pieces = [*reader.plan(files, options), *unreadable_files(self.raw, roots)]
+        self.slices = {draft_key(spec, piece): piece for piece in pieces}
         self.reuse = {key: shard for key, shard in self.reuse.items() if key in self.slices}
         self.keys = list(self.slices)
         objects = self.platform.store.objects
@@ -135,6 +145,7 @@ class _Work:
 
         missing = [task for task in planned if self.images.have(task.key) is None]
         self._run("images", missing, "decode", IMAGES_TIMEOUT_S, on_death)
+        self.pictures_in = len(known) + sum(len(task.payload["items"]) for task in planned)
         self.image_shards = kept + [self.images.staged(key) for key in order]
 
     def finalize(self) -> list[Shard]:
@@ -148,8 +159,13 @@ class _Work:
                 shards.append(self.reuse[key])
                 continue
             before = identities.repeats
-            samples = finalize(self._draft(key), self.index, verdicts, identities)
-            stats = _stats(samples) | {"draft": key, "repeats": identities.repeats - before}
+            draft = self._draft(key)
+            samples = finalize(draft, self.index, verdicts, identities)
+            stats = _stats(samples) | {
+                "draft": key,
+                "records": int(draft.schema.metadata[RECORDS]),
+                "repeats": identities.repeats - before,
+            }
             shards.append(self.unified.stage(_final_key(key, samples), samples, stats))
         return shards
 
@@ -161,7 +177,7 @@ class _Work:
         images = publish(
             self.images,
             pictures,
-            rows_in=sum(s.rows for s in pictures),
+            rows_in=self.pictures_in,
             run_id=self.run_id,
             inputs={"raw": self.raw.data_version},
             notes={"measure_version": MEASURE_VERSION, "referenced": len(referenced)},
@@ -170,7 +186,7 @@ class _Work:
         unified = publish(
             self.unified,
             shards,
-            rows_in=sum(s.rows for s in shards),
+            rows_in=sum(s.stats["records"] for s in shards),
             run_id=self.run_id,
             inputs={"raw": self.raw.data_version, "images": images.published.data_version},
             notes=notes | _totals(shards),
