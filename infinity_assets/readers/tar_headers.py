@@ -76,7 +76,10 @@ def _number(text: bytes) -> int:
     if text[0] & 0x80:
         if text[0] & 0x40:
             raise BadHeader("negative number")
-        return int.from_bytes(bytes([text[0] & 0x3F]) + text[1:], "big")
+        number = int.from_bytes(bytes([text[0] & 0x3F]) + text[1:], "big")
+        if number >= 1 << 63:
+            raise BadHeader("a number needs more than 63 bits")
+        return number
     digits = text.split(b"\0", 1)[0].strip()
     if any(d not in b"01234567" for d in digits):
         raise BadHeader("a number is not octal")

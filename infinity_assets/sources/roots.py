@@ -241,6 +241,8 @@ def _open(location: str, base: Path) -> tuple[Root, tuple[str, ...], bool]:
         raise SourceError(f"{path}: no such file or folder; check `location` and `media` in the source file")
     if path.is_file():
         path, pattern = path.parent, path.name
+    elif not path.is_dir():
+        raise SourceError(f"{path}: not a regular file or folder; check `location` and `media`")
     return LocalRoot(path), (pattern,) if pattern else (), not pattern
 
 
