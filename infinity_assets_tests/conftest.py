@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from multiprocessing import forkserver
@@ -30,6 +31,17 @@ from infinity_assets.stages.raw.stage import materialize_raw
 from infinity_assets.stages.unified.stage import materialize_unified
 
 Row = dict[str, Any]
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Iterator[None]:
+    """In CI everything that a test needs is installed: there a skipped test is a failure."""
+    outcome = yield
+    report: pytest.TestReport = outcome.get_result()
+    if report.skipped and os.environ.get("CI") == "true":
+        report.outcome = "failed"
+        report.longrepr = f"skipped in CI: {report.longrepr}"
+
 
 #: True in a worker that was spawned and in the server that workers are forked from, nowhere else.
 IF_WORKER = """
