@@ -1,13 +1,12 @@
 """The hostile corpus as a table: what lies in a source's folder, and what must become of every row of it.
 
-A case belongs to one source; cases of one source share its folder, as bad files do in life. ``rows`` says what
-``unified`` must hold of the case, by (file, row): a reason, or None for a sample that is kept. Together the
-cases of a source name every row that it has, so a row too many or too few fails as well.
+A case belongs to one source; cases of one source share its folder, as bad files do in life. ``rows`` says
+what ``unified`` must hold of the case, by (file, row): a reason, or None for a sample that is kept. Together
+the cases of a source name every row that it has, so a row too many or too few fails as well.
 """
 
 from __future__ import annotations
 
-import io
 import json
 import zlib
 from collections.abc import Callable, Mapping
@@ -20,8 +19,12 @@ from PIL import Image
 
 from infinity_assets_tests.stages.images import pictures as p
 
-#: (file, row number) -> reason of quarantine, or None for a kept sample. The number is None where files are rows.
+#: (file, row number) -> reason of quarantine, or None for a kept sample. No number where files are rows.
 Rows = Mapping[tuple[str, int | None], str | None]
+
+
+#: A file's bytes, or what makes them where they are large.
+Content = bytes | Callable[[], bytes]
 
 
 @dataclass(frozen=True)
@@ -30,11 +33,16 @@ class Case:
 
     name: str
     source: str
-    files: Mapping[str, bytes] = field(default_factory=dict)
+    files: Mapping[str, Content] = field(default_factory=dict)
     rows: Rows = field(default_factory=dict)
     write: Callable[[Path], None] | None = None  #: what plain files cannot say; given the source's folder
     says: str = ""  #: must stand in the detail of every quarantined row of the case
     texts: Mapping[tuple[str, int], str] = field(default_factory=dict)  #: text that must survive, by row
+
+
+def made(content: Content) -> bytes:
+    """The bytes of a file."""
+    return content() if callable(content) else content
 
 
 def whole(seed: int) -> bytes:
@@ -64,7 +72,7 @@ def _turns(key: str, value: Any) -> bytes:
     return json.dumps({"id": key, "conversations": value}).encode()
 
 
-# -- pictures: one row and one file each ---------------------------------------------------------------------
+# -- pictures: one row and one file each -----------------------------------------------------------
 
 PHOTO = p.photo(160, 120)
 GREY = PHOTO.convert("L")
@@ -94,7 +102,7 @@ def _exif_loop() -> bytes:
 
 
 #: name -> (file name, bytes, reason or None)
-PICTURES: dict[str, tuple[str, bytes, str | None]] = {
+PICTURES: dict[str, tuple[str, Content, str | None]] = {
     "zero bytes": ("zero.jpg", b"", "zero_bytes"),
     "one byte": ("one.jpg", b"\xff", "not_an_image"),
     "noise": ("noise.jpg", np.random.default_rng(1).bytes(4000), "not_an_image"),
@@ -106,15 +114,19 @@ PICTURES: dict[str, tuple[str, bytes, str | None]] = {
     "half a WebP": ("half.webp", WEBP[: len(WEBP) // 2], "truncated_image"),
     "half a TIFF": ("half.tif", TIFF[: len(TIFF) // 2], "truncated_image"),
     "PNG that declares 2 Gpx": ("ihdr.png", p.png(46341, 46341, b"\0"), "too_large"),
-    "PNG whose pixel data is a zlib bomb": ("idat.png", p.png(1, 1, bytes(200_000_000)), None),
+    "PNG whose pixel data is a zlib bomb": ("idat.png", lambda: p.png(1, 1, bytes(200_000_000)), None),
     "PNG whose text is a zlib bomb": (
         "text.png",
-        p.png(1, 1, b"\0\7", before=p.chunk(b"zTXt", b"a\0\0" + zlib.compress(bytes(200_000_000), 9))),
+        lambda: p.png(
+            1, 1, b"\0\7", before=p.chunk(b"zTXt", b"a\0\0" + zlib.compress(bytes(200_000_000), 9))
+        ),
         "unreadable_image",
     ),
     "PNG whose colour profile is a zlib bomb": (
         "iccp.png",
-        p.png(1, 1, b"\0\x09", before=p.chunk(b"iCCP", b"a\0\0" + zlib.compress(bytes(200_000_000), 9))),
+        lambda: p.png(
+            1, 1, b"\0\x09", before=p.chunk(b"iCCP", b"a\0\0" + zlib.compress(bytes(200_000_000), 9))
+        ),
         "unreadable_image",
     ),
     "GIF of 9,000 frames": ("frames.gif", p.gif(9000), "too_many_frames"),
@@ -122,7 +134,7 @@ PICTURES: dict[str, tuple[str, bytes, str | None]] = {
     "TIFF with a tile of 4 Gpx": ("tile.tif", p.tiff(TILES, bytes(99)), "too_large"),
     "BMP that declares 4 Gpx": ("large.bmp", p.bmp(65536, 65536, b""), "too_large"),
     "ICO with a PNG bomb inside": ("bomb.ico", p.ico_png(16, p.png(50000, 50000, b"\0")), "too_large"),
-    "file over the byte limit": ("fat.jpg", JPEG + bytes(65 << 20), "too_large"),
+    "file over the byte limit": ("fat.jpg", lambda: JPEG + bytes(65 << 20), "too_large"),
     "LFS pointer": ("pointer.jpg", POINTER, "lfs_pointer"),
     "SVG with a script": ("script.svg", SVG, "unsupported_format"),
     "SVG named png": ("svg.png", SVG + b" ", "unsupported_format"),
@@ -136,7 +148,7 @@ PICTURES: dict[str, tuple[str, bytes, str | None]] = {
     "floating-point TIFF": ("float.tif", p.encode(GREY.convert("F"), "TIFF"), "unsupported_format"),
     "PNG of the largest size allowed": (
         "largest.png",
-        p.encode(Image.new("RGB", (8192, 8192), (20, 40, 60)), "PNG", compress_level=1),
+        lambda: p.encode(Image.new("RGB", (8192, 8192), (20, 40, 60)), "PNG", compress_level=1),
         None,
     ),
     "animated GIF": (
@@ -179,7 +191,7 @@ def picture_cases() -> list[Case]:
     return [*cases, Case("good picture after them", "pictures", good, {("rows.jsonl", len(rows)): None})]
 
 
-# -- references from rows to media ----------------------------------------------------------------------------
+# -- references from rows to media -----------------------------------------------------------------
 
 #: name -> (what the row's ``image`` holds, reason or None)
 REFERENCES: dict[str, tuple[Any, str | None]] = {
@@ -252,13 +264,13 @@ def reference_cases() -> list[Case]:
     return [*cases, Case("files that are none", "references", files, write=_odd_files)]
 
 
-# -- rows of JSON, one good on each side ----------------------------------------------------------------------
+# -- rows of JSON, one good on each side -----------------------------------------------------------
 
 DEEP = b"[" * 100_000
 LONG = 10_000_000
 
 #: name -> (a line, reason or None)
-LINES: dict[str, tuple[bytes, str | None]] = {
+LINES: dict[str, tuple[Content, str | None]] = {
     "not JSON": (b"{this is not json}", "bad_json"),
     "cut row": (line("cut")[:60], "bad_json"),
     "NaN": (line("nan", score=1).replace(b'"score": 1', b'"score": NaN'), "bad_json"),
@@ -301,14 +313,15 @@ LINES: dict[str, tuple[bytes, str | None]] = {
     "id that is an object": (line("x", id={"a": [1]}), None),
     "id of 10,000 characters": (line("i" * 10_000), None),
     "licence that is a list": (line("licence", license=["MIT"]), None),
-    "10 MB of one letter": (line("letters", x=1).replace(b"quiet", b"a" * LONG), None),
-    "10 MB of spaces": (line("spaces").replace(b"quiet", b" " * LONG), None),
-    "400,000 combining marks": (line("marks").replace(b"quiet", b"\\u0301\\u0316" * 200_000), None),
+    "10 MB of words": (lambda: line("words").replace(b"quiet", b"ten words " * (LONG // 10)), None),
+    "1 MB of one letter": (lambda: line("letters", x=1).replace(b"quiet", b"a" * (LONG // 10)), None),
+    "10 MB of spaces": (lambda: line("spaces").replace(b"quiet", b" " * LONG), None),
+    "400,000 combining marks": (lambda: line("marks").replace(b"quiet", b"\\u0301\\u0316" * 200_000), None),
     "turn of 17 million characters": (
-        line("turn").replace(b"quiet", b"many words " * (17 << 17)),
+        lambda: line("turn").replace(b"quiet", b"many words " * (17 << 17)),
         "too_large",
     ),
-    "row of 65 MiB": (line("row").replace(b"quiet", b"b" * (65 << 20)), "too_large"),
+    "row of 65 MiB": (lambda: line("row").replace(b"quiet", b"b" * (65 << 20)), "too_large"),
 }
 
 #: Text that must come through as it is; nothing here is markup to a table.
@@ -327,17 +340,21 @@ SURVIVORS = {
 
 def line_cases() -> list[Case]:
     """JSON Lines: each bad line in one file with all the others, good lines between them."""
-    content, cases = [], []
+    content: list[Content] = []
+    cases = []
     for title, (text, reason) in LINES.items():
         cases.append(Case(f"line: {title}", "lines", rows={("rows.jsonl", len(content)): reason}))
         content.append(text)
         cases.append(Case(f"good line after: {title}", "lines", rows={("rows.jsonl", len(content)): None}))
         content.append(line(f"good after {title}"))
-    for title, text in SURVIVORS.items():
+    for title, odd in SURVIVORS.items():
         at = ("rows.jsonl", len(content))
-        cases.append(Case(f"text: {title}", "lines", rows={at: None}, texts={at: text}))
-        content.append(json.dumps(talk(title, text=text)).encode())
-    return [*cases, Case("file of all lines", "lines", {"rows.jsonl": b"\n".join(content)})]
+        cases.append(Case(f"text: {title}", "lines", rows={at: None}, texts={at: odd}))
+        content.append(json.dumps(talk(title, text=odd)).encode())
+    return [
+        *cases,
+        Case("file of all lines", "lines", {"rows.jsonl": lambda: b"\n".join(map(made, content))}),
+    ]
 
 
 def _array(*rows: bytes) -> bytes:
@@ -349,7 +366,8 @@ def file_cases() -> list[Case]:
     a, b, c = line("a"), line("b"), line("c")
 
     def case(title: str, name: str, data: bytes, *reasons: str | None) -> Case:
-        own = data.replace(b'"a"', b'"%s a"' % name.encode()).replace(b'"b"', b'"%s b"' % name.encode())
+        label = " ".join(name.split()).encode()
+        own = data.replace(b'"a"', b'"%s a"' % label).replace(b'"b"', b'"%s b"' % label)
         return Case(f"file: {title}", "files", {name: own}, {(name, i): r for i, r in enumerate(reasons)})
 
     return [
@@ -403,10 +421,3 @@ def _pipe(folder: Path) -> None:
     import os
 
     os.mkfifo(folder / "pipe.json")
-
-
-def buffer(write: Callable[[io.BytesIO], None]) -> bytes:
-    """What a function writes."""
-    out = io.BytesIO()
-    write(out)
-    return out.getvalue()
