@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
+from operator import itemgetter
 from typing import Any
 
 import pyarrow as pa
@@ -53,16 +55,34 @@ class Published:
         """Rows of one shard, in source order."""
         import lance
 
-        dataset = self.dataset()
-        wanted = {_first_file(text) for text in shard.fragments}
-        parts = [f for f in dataset.get_fragments() if f.data_files()[0].path in wanted]
-        if len(parts) != len(shard.fragments):
+        options = tuple(sorted((self.storage_options or {}).items()))
+        made_of = tuple(s.fragments for s in self.shards)
+        dataset, by_file = _opened(self.uri, self.version, options, made_of)
+        wanted = [by_file.get(_first_file(text)) for text in shard.fragments]
+        found = sorted((f for f in wanted if f is not None), key=itemgetter(0))
+        if len(found) != len(wanted):
             raise StoreError(f"{self.uri} version {self.version}: a fragment of shard {shard.key} is missing")
+        parts = [fragment for _, fragment in found]
         if not parts:
             return self.table.schema.empty_table().select(_names(columns) or self.table.schema.names)
         scanner = lance.LanceDataset.scanner(dataset, columns=_names(columns), fragments=parts)
         table: pa.Table = scanner.to_table()
         return table
+
+
+@lru_cache(maxsize=8)
+def _opened(
+    uri: str, version: int, options: tuple[tuple[str, str], ...], made_of: tuple[tuple[str, ...], ...]
+) -> tuple[Any, Mapping[str, tuple[int, Any]]]:
+    """A version's dataset and its fragments by first file, with their places: opened once for all its shards.
+
+    Args:
+        made_of: names the version's files, since a table that is made anew counts its versions anew.
+    """
+    import lance
+
+    dataset = lance.dataset(uri, version=version, storage_options=dict(options) or None)
+    return dataset, {f.data_files()[0].path: (i, f) for i, f in enumerate(dataset.get_fragments())}
 
 
 def _first_file(fragment: str) -> str:

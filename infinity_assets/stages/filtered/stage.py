@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import cache
 
 import polars as pl
@@ -25,7 +25,7 @@ from infinity_assets.stages.images.measure import MEASURE_VERSION as IMAGE_VERSI
 from infinity_assets.stages.images.schema import IMAGES
 from infinity_assets.stages.publish import StageResult, publish, verdict_stats
 from infinity_assets.stages.tagged.schema import TAGGED
-from infinity_assets.stages.tagged.stage import kept_rows, require_parallel
+from infinity_assets.stages.tagged.stage import grouped, kept_rows, require_parallel
 from infinity_assets.stages.unified.schema import UNIFIED
 from infinity_assets.stages.verdicts import KEEP
 from infinity_assets.store.digests import key_of
@@ -55,7 +55,7 @@ def materialize_filtered(platform: Platform, source: str, run_id: str) -> StageR
         platform.policy,
         platform.catalogue[source].spec,
     )
-    shards = [work.shard(mine, theirs) for mine, theirs in zip(unified.shards, tagged.shards, strict=True)]
+    shards = work.shards()
     findings: Counter[str] = Counter()
     answers: Counter[str] = Counter()
     for shard in shards:
@@ -101,30 +101,55 @@ class _Work:
         base = transaction.base
         self._measured = {s.stats["measured"]: s for s in base.shards} if base else {}
 
-    def shard(self, mine: Shard, theirs: Shard) -> Shard:
-        """One shard of ``filtered``: reused, judged again, or measured and judged."""
+    def shards(self) -> list[Shard]:
+        """All shards of ``filtered``, in order: reused, judged again, or measured and judged."""
         languages = sorted(self.spec.language)
-        measured = key_of(
-            "measures", MEASURE_VERSION, IMAGE_VERSION, languages, mine.digest, theirs.stats["ids"]
-        )
-        key = key_of("filtered", measured, self.policy.hash, self.spec.category)
-        if found := self.transaction.have(key):
-            return found
-        earlier = self._measured.get(measured)
+        measured = [
+            key_of("measures", MEASURE_VERSION, IMAGE_VERSION, languages, mine.digest, theirs.stats["ids"])
+            for mine, theirs in zip(self.unified.shards, self.tagged.shards, strict=True)
+        ]
+        keys = [key_of("filtered", m, self.policy.hash, self.spec.category) for m in measured]
+        have = {key: self.transaction.have(key) for key in keys}
+        new = []
+        for place, key in enumerate(keys):
+            if have[key] is not None:
+                continue
+            if earlier := self._measured.get(measured[place]):
+                have[key] = self._judge_again(key, earlier, self.unified.shards[place])
+            else:
+                new.append(place)
+        for group in grouped(new, self.unified.shards):
+            have |= self._measure({keys[i]: (i, measured[i]) for i in group}, languages)
+        return [shard for key in keys if (shard := have[key]) is not None]
+
+    def _judge_again(self, key: str, earlier: Shard, mine: Shard) -> Shard:
         base = self.transaction.base
-        if earlier is not None and base is not None:
-            stored = base.read_shard(earlier, ["sample_id", "measures"])
-            licences = self.unified.read_shard(mine, ["sample_id", "licence"])
-            table = decide_again(stored, licences, self.policy, self.spec.category)
-            answers = dict(earlier.stats["answers"])
-        else:
-            kept = self.tagged.read_shard(theirs, ["sample_id", "verdict"])
-            rows = kept_rows(self.unified, mine, kept, UNIFIED_COLUMNS)
-            table = filter_batch(rows, self._images(), self.policy, self.spec.category, languages)
-            answers = count_answers(rows)
+        assert base is not None
+        stored = base.read_shard(earlier, ["sample_id", "measures"])
+        licences = self.unified.read_shard(mine, ["sample_id", "licence"])
+        table = decide_again(stored, licences, self.policy, self.spec.category)
+        return self._stage(key, table, earlier.stats["measured"], dict(earlier.stats["answers"]))
+
+    def _measure(self, places: Mapping[str, tuple[int, str]], languages: list[str]) -> dict[str, Shard]:
+        """Measure and judge several shards as one batch, and stage each under its key."""
+        rows = []
+        for place, _ in places.values():
+            kept = self.tagged.read_shard(self.tagged.shards[place], ["sample_id", "verdict"])
+            rows.append(kept_rows(self.unified, self.unified.shards[place], kept, UNIFIED_COLUMNS))
+        judged = filter_batch(
+            pa.concat_tables(rows), self._images(), self.policy, self.spec.category, languages
+        )
+        staged, first = {}, 0
+        for (key, (_, measured)), part in zip(places.items(), rows, strict=True):
+            table = judged.slice(first, part.num_rows)
+            first += part.num_rows
+            staged[key] = self._stage(key, table, measured, count_answers(part))
+        return staged
+
+    def _stage(self, key: str, table: pa.Table, measured: str, answers: Mapping[str, int]) -> Shard:
         stats = verdict_stats(table, FILTERED.key) | {
             "measured": measured,
-            "answers": answers,
+            "answers": dict(answers),
             "findings": _counts(pc.list_flatten(table.column("findings"))),
         }
         return self.transaction.stage(key, table, stats)

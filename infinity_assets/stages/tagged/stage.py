@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -17,6 +20,9 @@ from infinity_assets.stages.verdicts import KEEP
 from infinity_assets.store.digests import key_of, table_digest
 from infinity_assets.store.tables import Published, Shard, Transaction
 
+#: Rows of small shards that are worked on at once.
+GROUP_ROWS = 8_192
+
 
 def materialize_tagged(platform: Platform, source: str, run_id: str) -> StageResult:
     """Publish the tags of a source's kept samples. A shard whose input is unchanged is not read.
@@ -30,10 +36,14 @@ def materialize_tagged(platform: Platform, source: str, run_id: str) -> StageRes
     require_parallel(unified, deduped)
     vocabulary = load_vocabulary()
     transaction = platform.store.begin(TAGGED, source)
-    shards = [
-        _shard(transaction, unified, deduped, mine, theirs, vocabulary)
-        for mine, theirs in zip(unified.shards, deduped.shards, strict=True)
+    pairs = zip(unified.shards, deduped.shards, strict=True)
+    keys = [
+        key_of("tagged", TAG_VERSION, vocabulary.hash, mine.digest, theirs.digest) for mine, theirs in pairs
     ]
+    have = {key: transaction.have(key) for key in keys}
+    for group in grouped([i for i, key in enumerate(keys) if have[key] is None], unified.shards):
+        have |= _tag(transaction, unified, deduped, {keys[i]: i for i in group}, vocabulary)
+    shards = [shard for key in keys if (shard := have[key]) is not None]
     kept = sum(s.stats["verdicts"].get(KEEP, 0) for s in deduped.shards)
     return publish(
         transaction,
@@ -86,20 +96,44 @@ def kept_rows(unified: Published, shard: Shard, kept: pa.Table, columns: tuple[s
     return rows
 
 
-def _shard(
+def grouped(places: list[int], shards: Sequence[Shard]) -> Iterator[list[int]]:
+    """Places of shards, in order, so that a group's shards have few rows in all: work on a batch costs the
+    same for one row as for thousands. A large shard is a group of its own."""
+    group: list[int] = []
+    rows = 0
+    for place in places:
+        if group and rows + shards[place].rows > GROUP_ROWS:
+            yield group
+            group, rows = [], 0
+        group.append(place)
+        rows += shards[place].rows
+    if group:
+        yield group
+
+
+def _tag(
     transaction: Transaction,
     unified: Published,
     deduped: Published,
-    mine: Shard,
-    theirs: Shard,
+    places: Mapping[str, int],
     vocabulary: Vocabulary,
-) -> Shard:
-    key = key_of("tagged", TAG_VERSION, vocabulary.hash, mine.digest, theirs.digest)
-    if found := transaction.have(key):
-        return found
-    kept = deduped.read_shard(theirs, ["sample_id", "verdict"])
-    table = tag_batch(kept_rows(unified, mine, kept, UNIFIED_COLUMNS), vocabulary)
-    stats = verdict_stats(table, TAGGED.key) | {
+) -> dict[str, Shard]:
+    """Tag several shards as one batch, and stage each under its key."""
+    rows = []
+    for place in places.values():
+        kept = deduped.read_shard(deduped.shards[place], ["sample_id", "verdict"])
+        rows.append(kept_rows(unified, unified.shards[place], kept, UNIFIED_COLUMNS))
+    tagged, first = tag_batch(pa.concat_tables(rows), vocabulary), 0
+    staged = {}
+    for key, part in zip(places, rows, strict=True):
+        table = tagged.slice(first, part.num_rows)
+        first += part.num_rows
+        staged[key] = transaction.stage(key, table, _stats(table))
+    return staged
+
+
+def _stats(table: pa.Table) -> dict[str, Any]:
+    return verdict_stats(table, TAGGED.key) | {
         "ids": table_digest(table.select(["sample_id"])),  # what filtered depends on: not on the tags
         "tagged": pc.sum(pc.greater(pc.list_value_length(table.column("image_tags")), 0)).as_py() or 0,
         "question_types": {
@@ -107,7 +141,6 @@ def _shard(
             for entry in pc.value_counts(table.column("question_type").drop_null()).to_pylist()
         },
     }
-    return transaction.stage(key, table, stats)
 
 
 def _sum(shards: list[Shard], name: str) -> dict[str, int]:
