@@ -10,6 +10,15 @@ from typing import Any
 
 import dagster as dg
 import sqlalchemy
+from dagster._core.instance import InstanceRef
+
+#: For runs in this process: capturing what a step prints takes four processes each, and stages print nothing.
+NO_CAPTURE = {
+    "compute_logs": {
+        "module": "dagster._core.storage.noop_compute_log_manager",
+        "class": "NoOpComputeLogManager",
+    }
+}
 
 #: Where nothing else is said: no telemetry, no welcome dialog, few runs at a time (each may use every core),
 #: no slot kept by a dead run, no retry that repeats a failed check.
@@ -56,7 +65,8 @@ def instance_folder(home: Path) -> Path:
 @contextmanager
 def open_instance(home: Path) -> Iterator[dg.DagsterInstance]:
     """The instance that ``make ui`` shows, for runs in this process."""
-    with _quick_sqlite(), dg.DagsterInstance.from_config(str(instance_folder(home))) as instance:
+    ref = InstanceRef.from_dir(str(instance_folder(home)), overrides=NO_CAPTURE)
+    with _quick_sqlite(), dg.DagsterInstance.from_ref(ref) as instance:
         yield instance
 
 
