@@ -22,7 +22,7 @@ from infinity_assets.store.digests import key_of
 from infinity_assets.store.tables import Store, stage_shard
 
 #: Bytes and pictures after which a batch is measured, so that memory holds one batch.
-BATCH_BYTES = 32 << 20
+BATCH_BYTES = 8 << 20
 BATCH_IMAGES = 256
 
 
