@@ -1,4 +1,4 @@
-"""Archives, Parquet and CSV of the hostile corpus, and sources that are broken as a whole."""
+"""JSON files, archives, Parquet and CSV of the hostile corpus, and sources that are broken as a whole."""
 
 from __future__ import annotations
 
@@ -12,9 +12,75 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from infinity_assets_tests.hostile.cases import Case, line, talk, whole
+from infinity_assets_tests.hostile.cases import DEEP, POINTER, Case, line, talk, whole
 
 Reasons = tuple[str | None, ...]
+
+
+def _array(*rows: bytes) -> bytes:
+    return b"[\n" + b",\n".join(rows) + b"\n]"
+
+
+def file_cases() -> list[Case]:
+    """JSON files that are odd as a whole."""
+    a, b, c = line("a"), line("b"), line("c")
+
+    def case(title: str, name: str, data: bytes, *reasons: str | None) -> Case:
+        label = " ".join(name.split()).encode()
+        own = data.replace(b'"a"', b'"%s a"' % label).replace(b'"b"', b'"%s b"' % label)
+        return Case(f"file: {title}", "files", {name: own}, {(name, i): r for i, r in enumerate(reasons)})
+
+    return [
+        case("of zero bytes", "zero.jsonl", b""),
+        case("of white space", "space.jsonl", b" \n\t\n" * 1000),
+        case("empty array", "empty.json", b"[]"),
+        case("array", "array.json", _array(a, b), None, None),
+        case("array with a bad row", "bad_row.json", _array(a, b"{oops}", b), None, "bad_json", None),
+        case("array with NaN", "nan.json", _array(a, b'{"id": NaN}', b), None, "bad_json", None),
+        case(
+            "array with a deep row", "deep.json", _array(a, DEEP + b"]" * 100_000, b), None, "bad_json", None
+        ),
+        case("array of scalars", "scalars.json", b'[1, "two", null]', *["bad_record"] * 3),
+        case("array that is cut", "cut.json", _array(a, b)[:-40], None, "unreadable_file"),
+        case(
+            "array that is never closed", "open.json", b"[\n" + a + b",\n" + b, None, None, "unreadable_file"
+        ),
+        case(
+            "array with something behind",
+            "behind.json",
+            _array(a, b) + b"\n{}",
+            None,
+            None,
+            "unreadable_file",
+        ),
+        case("array that lacks a comma", "comma.json", b"[\n" + a + b"\n" + b + b"\n]", None, None),
+        case("array with a comma too many", "commas.json", b"[\n" + a + b",\n" + b + b",\n]", None, None),
+        case("one scalar", "scalar.json", b"42", "unreadable_file"),
+        case("one object", "object.json", b'{"id": 1}', "bad_record"),
+        case("byte order mark", "bom.jsonl", b"\xef\xbb\xbf" + a + b"\n" + b, None, None),
+        case("UTF-16", "utf16.jsonl", c.decode().encode("utf-16"), "unreadable_file"),
+        case("NUL bytes only", "nul.jsonl", bytes(5000), "unreadable_file"),
+        case("gzip named jsonl", "packed.jsonl", b"\x1f\x8b\x08\0" + bytes(90), "unreadable_file"),
+        case("HTML named json", "404.json", b"<!DOCTYPE html><html>404</html>", "unreadable_file"),
+        case("LFS pointer named json", "pointer.json", POINTER, "unreadable_file"),
+        case("Windows line ends", "crlf.jsonl", a + b"\r\n\r\n" + b + b"\r\n", None, None),
+        case("no line end at the end", "end.jsonl", a + b"\n" + b, None, None),
+        case("names with spaces and line ends", "a b\nc.jsonl", a, None),
+        Case("file: folder named json", "files", write=lambda folder: (folder / "folder.json").mkdir()),
+        Case(
+            "file: dangling link named json",
+            "files",
+            rows={("dangling.json", None): "unreadable_file"},
+            write=lambda folder: (folder / "dangling.json").symlink_to("not there"),
+        ),
+        Case("file: pipe named json", "files", rows={("pipe.json", None): "unreadable_file"}, write=_pipe),
+    ]
+
+
+def _pipe(folder: Path) -> None:
+    import os
+
+    os.mkfifo(folder / "pipe.json")
 
 
 def member(

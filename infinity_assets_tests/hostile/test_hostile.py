@@ -43,18 +43,19 @@ CASES: list[Case] = [
     *cases.picture_cases(),
     *cases.reference_cases(),
     *cases.line_cases(),
-    *cases.file_cases(),
+    *containers.file_cases(),
     *containers.tar_cases(),
     *containers.parquet_cases(),
     *containers.csv_cases(),
     *containers.folder_cases(),
 ]
 
-#: Rows of the good sources, of which ``good_b`` has the pictures of a neighbour in name only.
+#: Rows of the good sources.
 GOOD = {"good": 12, "good_b": 12}
 
-#: Most memory of any process, in bytes. A decode of the largest picture allowed takes the most.
-MEMORY = 1600 << 20
+#: Most memory of any process, in bytes. Measured: 1.7 GiB, with turns of 10 MB exported and the largest
+#: picture allowed decoded.
+MEMORY = 2 << 30
 TIMEOUT_S = 240
 
 
@@ -127,6 +128,8 @@ def build(root: Path) -> dict[str, str]:
     specs += [_spec(name, {"format": "llava"}, **fields) for name, (fields, _) in broken.items()]
     for spec in specs:
         (catalogue / f"{spec['name']}.yaml").write_text(yaml.safe_dump(spec))
+    mixes = {"mixes": {"2a": {"quotas": {"general": 1_000_000}}}}
+    (catalogue / "mixes.yaml").write_text(yaml.safe_dump(mixes))
     return {name: says for name, (_, says) in broken.items()}
 
 
