@@ -23,9 +23,20 @@ app = typer.Typer(
 sources_app = typer.Typer(help="The catalogue of sources.", no_args_is_help=True)
 app.add_typer(sources_app, name="sources")
 
-Home = Annotated[Path, typer.Option(help="Folder of tables, exports and Dagster's records.")]
-CatalogueFolder = Annotated[Path, typer.Option(help="Folder of source files, one YAML file each.")]
-Workers = Annotated[int, typer.Option(min=1, help="Processes for heavy work.")]
+Home = Annotated[
+    Path, typer.Option(envvar="INFINITY_HOME", help="Folder of tables, exports and Dagster's records.")
+]
+CatalogueFolder = Annotated[
+    Path, typer.Option(envvar="INFINITY_CATALOGUE", help="Folder of source files, one YAML file each.")
+]
+Mixes = Annotated[
+    Path | None,
+    typer.Option(envvar="INFINITY_MIXES", help="Mix file; mixes.yaml of the catalogue by default."),
+]
+Policy = Annotated[
+    Path | None, typer.Option(envvar="INFINITY_POLICY", help="Policy file; the built-in one by default.")
+]
+Workers = Annotated[int, typer.Option(envvar="INFINITY_WORKERS", min=1, help="Processes for heavy work.")]
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -50,10 +61,8 @@ def run(
     home: Home,
     catalogue: CatalogueFolder,
     source: Annotated[list[str] | None, typer.Option(help="Only this source; may be repeated.")] = None,
-    mixes: Annotated[
-        Path | None, typer.Option(help="Mix file; mixes.yaml of the catalogue by default.")
-    ] = None,
-    policy: Annotated[Path | None, typer.Option(help="Policy file; the built-in one by default.")] = None,
+    mixes: Mixes = None,
+    policy: Policy = None,
     workers: Workers = 2,
 ) -> None:
     """Materialize sources from their files to the exported mixes, and print what became of them."""
@@ -67,7 +76,8 @@ def run(
     report = run_with_progress(platform, source or list(platform.catalogue))
     print_summary(collect_stats(platform.store, platform.catalogue))
     print_failures(report)
-    print(f"\nTo look at it: infinity ui --home {home} --catalogue {catalogue}")
+    given = f" --mixes {mixes}" if mixes else ""
+    print(f"\nTo look at it: infinity ui --home {home} --catalogue {catalogue}{given}")
     if not report.ok:
         raise typer.Exit(1)
 
@@ -105,7 +115,7 @@ def check_sources(catalogue: CatalogueFolder) -> None:
             problems.append(Problem(source.file.name, source.line_of("location"), str(error)))
     for problem in problems:
         print(problem)
-    print(f"{len(found)} valid sources, {len(problems)} problems")
+    print(f"valid sources: {len(found)}, problems: {len(problems)}")
     if problems:
         raise typer.Exit(1)
 
@@ -136,9 +146,7 @@ def demo(home: Home = Path("demo_home"), workers: Workers = 2) -> None:
 def ui(
     home: Home,
     catalogue: CatalogueFolder,
-    mixes: Annotated[
-        Path | None, typer.Option(help="Mix file; mixes.yaml of the catalogue by default.")
-    ] = None,
+    mixes: Mixes = None,
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="Port of Dagster's pages.")] = 3000,
     preview_port: Annotated[int, typer.Option(help="Port of the sample pages.")] = 3001,

@@ -51,7 +51,7 @@ def problems(folder: Path) -> list[str]:
         (GOOD.replace("{{id: CC-BY-4.0}}", "{{id: '', by: me}}"), ["3: licence.id", "3: licence.by"]),
         ("- name: a\n", ["a.yaml:1: a source file is a mapping"]),
         ("", ["a.yaml:1: a source file is a mapping"]),
-        ("a: &x {{b: *x}}\n", ["a.yaml:1: not YAML"]),
+        (GOOD + "again: &x {{b: *x}}\n", ["a.yaml:8: again: Extra inputs are not permitted"]),
         ("{{" * 3000, ["a.yaml:1: not YAML"]),
     ],
 )  # fmt: skip

@@ -17,6 +17,10 @@ from infinity_assets.stages.unified.schema import UNIFIED
 from infinity_assets.store.digests import key_of, table_digest
 from infinity_assets.store.tables import Published
 
+#: Where the state in which every slice was up to date is remembered: a backfill compares once, not once for
+#: each source. It names the slices too, so that a slice published by an older comparison voids it.
+SETTLED = "_ledger/settled"
+
 #: How often the whole is computed again when another run published a slice meanwhile.
 TRIES = 5
 
@@ -51,24 +55,41 @@ def _publish_slices(platform: Platform, source: str, run_id: str, results: dict[
     published = {name: store.published(UNIFIED, name) for name in platform.catalogue}
     present = {name: found for name, found in published.items() if found is not None}
     transactions = {name: store.begin(DUPLICATE_LEDGER, name) for name in present}
-    edges = exact_pairs(_fingerprints(platform, present))
+    versions = {name: t.base.data_version if t.base else None for name, t in transactions.items()}
     inputs = {f"unified/{name}": found.data_version for name, found in present.items()}
+    settled = store.objects.get(SETTLED) == _state(platform, inputs, versions).encode()
+    edges = None if settled else exact_pairs(_fingerprints(platform, present))
     for name, transaction in transactions.items():
-        slice_ = edges.filter(pl.col("source") == name).drop("source").to_arrow()
-        slice_ = slice_.cast(DUPLICATE_LEDGER.schema)
-        key = key_of(DUPLICATE_LEDGER.name, LEDGER_VERSION, name, table_digest(slice_))
-        known = transaction.base is not None and [s.key for s in transaction.base.shards] == [key]
-        if known and name != source:
-            continue
-        shard = transaction.stage(key, slice_, verdict_stats(slice_, DUPLICATE_LEDGER.key))
+        if edges is None:
+            if name != source or transaction.base is None:
+                continue
+            shard = transaction.base.shards[0]
+        else:
+            slice_ = edges.filter(pl.col("source") == name).drop("source").to_arrow()
+            slice_ = slice_.cast(DUPLICATE_LEDGER.schema)
+            key = key_of(DUPLICATE_LEDGER.name, LEDGER_VERSION, name, table_digest(slice_))
+            known = transaction.base is not None and [s.key for s in transaction.base.shards] == [key]
+            if known and name != source:
+                continue
+            shard = transaction.stage(key, slice_, verdict_stats(slice_, DUPLICATE_LEDGER.key))
         results[name] = publish(
             transaction,
             [shard],
-            rows_in=slice_.num_rows,
+            rows_in=shard.rows,
             run_id=run_id,
             inputs=inputs,
             notes={"sources_compared": len(present)},
         )
+        versions[name] = results[name].published.data_version
+    store.objects.put(SETTLED, _state(platform, inputs, versions).encode())
+
+
+def _state(platform: Platform, inputs: dict[str, str], slices: dict[str, str | None]) -> str:
+    """A key of everything that the slices follow from, and of the slices."""
+    order = [
+        (name, source.spec.priority, source.spec.category) for name, source in platform.catalogue.items()
+    ]
+    return key_of("settled", LEDGER_VERSION, order, sorted(inputs.items()), sorted(slices.items()))
 
 
 def _fingerprints(platform: Platform, published: dict[str, Published]) -> pl.DataFrame:
