@@ -40,7 +40,7 @@ def run_pipeline(
 ) -> RunReport:
     """Materialize these sources from their files to the filters, then every mix that they may enter.
 
-    Three phases: ``raw`` to ``unified`` for each source; the ledger for each, then what follows from it, also
+    Three phases: ``raw`` to ``unified`` for each source; the ledger and what follows from it for each, also
     for other sources whose slice changed; plans and exports of each training stage. A source that fails stops
     no other: it is left out of the phases after, where its last published version is used.
 
@@ -78,9 +78,11 @@ def run_pipeline(
             return bool(result.success)
 
         ready = [name for name in names if run("ingest", name)]
-        ready = [name for name in ready if run("compare", name)]
+        # All samples are read by now, so the first of these compares them and the others find it done.
+        for name in ready:
+            run("converge", name)
         others = [name for name in platform.catalogue if name not in names and behind(platform, name)]
-        for name in [*ready, *others]:
+        for name in others:
             run("decide", name)
         for stage in TRAINING_STAGES:
             if stage in wanted:

@@ -1,0 +1,114 @@
+"""Dagster's SQLite storage with its connections kept, for runs in this process.
+
+Dagster makes an engine and opens a connection for each of the hundreds of statements of a run, so that each
+compiles its SQL anew, and closing the last connection to a file forces a checkpoint. Here each file has one
+engine with a pool. The files are the same: the UI reads them with Dagster's own classes.
+
+Overrides two methods that Dagster does not document; a test fails when they are no longer called.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy
+from dagster._core.storage.event_log.sqlite.sqlite_event_log import SqliteEventLogStorage
+from dagster._core.storage.runs.sqlite.sqlite_run_storage import SqliteRunStorage
+from dagster._core.storage.sqlite import SQLITE_BUSY_TIMEOUT_SECONDS
+from dagster._core.storage.sqlite_storage import DagsterSqliteStorage
+from dagster._serdes import ConfigurableClassData
+from sqlalchemy.pool import QueuePool
+
+#: Files whose connections are kept: Dagster has three, and one for each run.
+KEPT_ENGINES = 8
+
+
+class Engines:
+    """An engine for each file, the least recently used one closed when there are too many."""
+
+    def __init__(self) -> None:
+        self._engines: OrderedDict[str, sqlalchemy.Engine] = OrderedDict()
+
+    @contextmanager
+    def transaction(self, url: str) -> Iterator[sqlalchemy.Connection]:
+        """A connection in a transaction; nested ones get connections of their own."""
+        with self.engine(url).begin() as connection:
+            yield connection
+
+    def engine(self, url: str) -> sqlalchemy.Engine:
+        """The engine of a file."""
+        if url not in self._engines:
+            timeout = {"timeout": SQLITE_BUSY_TIMEOUT_SECONDS}
+            engine = sqlalchemy.create_engine(url, poolclass=QueuePool, max_overflow=-1, connect_args=timeout)
+            sqlalchemy.event.listen(engine, "connect", _wait_at_checkpoints_only)
+            self._engines[url] = engine
+        self._engines.move_to_end(url)
+        while len(self._engines) > KEPT_ENGINES:
+            self._engines.popitem(last=False)[1].dispose()
+        return self._engines[url]
+
+    def close(self) -> None:
+        """Close every connection."""
+        while self._engines:
+            self._engines.popitem()[1].dispose()
+
+
+def _wait_at_checkpoints_only(connection: Any, record: Any) -> None:
+    """With a write-ahead log the records stay whole even in a power cut, which may cost the last events."""
+    connection.execute("PRAGMA synchronous=NORMAL")
+
+
+class _EventLog(SqliteEventLogStorage):
+    def __init__(self, base_dir: str) -> None:
+        self.engines = Engines()
+        super().__init__(base_dir)
+
+    @contextmanager
+    def _connect(self, shard: str) -> Iterator[sqlalchemy.Connection]:
+        with self._db_lock:
+            url = self.conn_string_for_shard(shard)
+            if shard not in self._initialized_dbs:
+                self._initdb(self.engines.engine(url))
+                self._initialized_dbs.add(shard)
+            with self.engines.transaction(url) as connection:
+                yield connection
+
+    def dispose(self) -> None:
+        super().dispose()
+        self.engines.close()
+
+
+class _Runs(SqliteRunStorage):
+    def __init__(self, conn_string: str, inst_data: ConfigurableClassData | None = None) -> None:
+        self.engines = Engines()
+        super().__init__(conn_string, inst_data)
+
+    @contextmanager
+    def connect(self) -> Iterator[sqlalchemy.Connection]:
+        with self.engines.transaction(self._conn_string) as connection:
+            yield connection
+
+    def dispose(self) -> None:
+        super().dispose()
+        self.engines.close()
+
+
+class PooledSqliteStorage(DagsterSqliteStorage):
+    """Dagster's default storage, its runs and events with kept connections."""
+
+    def __init__(self, base_dir: str, inst_data: ConfigurableClassData | None = None) -> None:
+        super().__init__(base_dir, inst_data)
+        events = self._event_log_storage._base_dir  # <base>/history/runs; the table of runs lies above it
+        self._event_log_storage = _EventLog(events)
+        self._run_storage = _Runs.from_local(str(Path(events).parent))
+
+    @classmethod
+    def from_config_value(
+        cls, inst_data: ConfigurableClassData | None, config_value: Mapping[str, Any]
+    ) -> PooledSqliteStorage:
+        """As Dagster makes it from settings."""
+        return cls(inst_data=inst_data, base_dir=config_value["base_dir"])

@@ -1,0 +1,69 @@
+"""The kept connections of Dagster's records: quick here, and the same files for everyone else."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+
+import dagster as dg
+import pytest
+
+from infinity_assets.orchestration import sqlite
+from infinity_assets.orchestration.instance import instance_folder, open_instance
+
+PARTITIONS = dg.StaticPartitionsDefinition(["p"])
+
+
+@dg.asset(partitions_def=PARTITIONS)
+def thing() -> None:
+    """An asset."""
+
+
+def materialize(instance: dg.DagsterInstance) -> bool:
+    return dg.materialize([thing], partition_key="p", instance=instance).success
+
+
+def test_every_statement_goes_through_the_kept_connections(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """If Dagster stopped calling what is overridden, each run would cost five times as much, unnoticed."""
+    used: Counter[str] = Counter()
+    engine = sqlite.Engines.engine
+
+    def counted(self: sqlite.Engines, url: str):
+        used[url.rsplit("/", 1)[1]] += 1
+        return engine(self, url)
+
+    monkeypatch.setattr(sqlite.Engines, "engine", counted)
+    with open_instance(tmp_path) as instance:
+        assert materialize(instance)
+        assert used["runs.db"] > 3 and used["index.db"] > 3 and sum(used.values()) > 15
+        kept = instance.event_log_storage.engines._engines
+        assert 0 < len(kept) <= sqlite.KEPT_ENGINES
+
+
+def test_dagsters_own_classes_read_the_records(tmp_path: Path) -> None:
+    """Otherwise `make ui` would show nothing of what `make demo` did."""
+    with open_instance(tmp_path) as instance:
+        for _ in range(sqlite.KEPT_ENGINES + 2):
+            assert materialize(instance)
+    with dg.DagsterInstance.from_config(str(instance_folder(tmp_path))) as plain:
+        assert type(plain.event_log_storage).__module__.startswith("dagster.")
+        runs = plain.get_runs()
+        assert len(runs) == sqlite.KEPT_ENGINES + 2
+        assert {run.status for run in runs} == {dg.DagsterRunStatus.SUCCESS}
+        records = plain.fetch_materializations(dg.AssetKey("thing"), limit=50).records
+        assert len(records) == len(runs)
+        assert all(plain.all_logs(run.run_id) for run in runs)
+
+
+def test_another_storage_stays(tmp_path: Path) -> None:
+    """A lab that keeps Dagster's records in another database must not find them in SQLite instead."""
+    folder = instance_folder(tmp_path)
+    with (folder / "dagster.yaml").open("a") as settings:
+        settings.write(
+            "event_log_storage:\n  module: dagster._core.storage.event_log\n"
+            f"  class: ConsolidatedSqliteEventLogStorage\n  config:\n    base_dir: {tmp_path}/other\n"
+        )
+    with open_instance(tmp_path) as instance:
+        assert type(instance.event_log_storage).__name__ == "ConsolidatedSqliteEventLogStorage"
