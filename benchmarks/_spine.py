@@ -31,9 +31,10 @@ def main(until: str) -> None:
     platform = Platform(Settings())
     definitions = platform_defs(platform)
     quiet = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
-    selected = [dg.AssetKey(name) for name in DECIDED[: DECIDED.index(until) + 1]]
+    wanted = ("duplicate_ledger", *DECIDED[: DECIDED.index(until) + 1])
+    selected = [dg.AssetKey(name) for name in wanted]
     with open_instance(platform.settings.home) as instance:
-        for job, selection in (("ingest", None), ("compare", None), ("decide", selected)):
+        for job, selection in (("ingest", None), ("converge", selected)):
             definition = definitions.resolve_job_def(job)
             for source in platform.catalogue:
                 result = definition.execute_in_process(

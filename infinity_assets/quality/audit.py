@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -46,7 +46,9 @@ class CheckResult:
     figures: Figures = field(default_factory=dict)
 
 
-def audit(contract: c.Contract, schema: pa.Schema, dataset: Any, facts: Facts) -> list[CheckResult]:
+def audit(
+    contract: c.Contract, schema: pa.Schema, dataset: Any, facts: Facts, fresh: Any | None = None
+) -> list[CheckResult]:
     """Check a staged table against its contract.
 
     Args:
@@ -56,6 +58,8 @@ def audit(contract: c.Contract, schema: pa.Schema, dataset: Any, facts: Facts) -
             a Lance dataset. Only the columns that checks read are read, ``BATCH_ROWS`` rows at a time. Beyond
             a batch, memory is 8 bytes a row for each ``unique`` check.
         facts: what the stage knows.
+        fresh: the rows of ``dataset`` that were never audited against this contract, all by default.
+            Blocking checks of single rows look at these alone: the others passed them, or were not committed.
 
     Returns:
         One result for each check, in the contract's order. A column that is missing fails its checks.
@@ -74,14 +78,26 @@ def audit(contract: c.Contract, schema: pa.Schema, dataset: Any, facts: Facts) -
             results[check.name] = _unable(check, contract.table, problem)
         else:
             runs.append(_run(check, facts))
-    columns = sorted({p.partition(".")[0] for r in runs for p in r.check.paths()} | {contract.key})
-    if runs:
-        for batch in dataset.to_batches(columns=columns, batch_size=BATCH_ROWS):
-            for run in runs:
-                run.feed(batch, contract.key)
+    whole = [run for run in runs if fresh is None or _looks_at_all(run.check)]
+    _feed(whole, dataset, contract.key)
+    _feed([run for run in runs if run not in whole], fresh, contract.key)
     for run in runs:
         results[run.check.name] = run.result(contract, dataset)
     return [results[check.name] for check in contract.checks]
+
+
+def _looks_at_all(check: Any) -> bool:
+    return isinstance(check, c.Unique | c.Reference | c.Conservation) or not check.blocking
+
+
+def _feed(runs: Sequence[_Run], dataset: Any, key: str) -> None:
+    """One pass over the columns that these checks need."""
+    if not runs:
+        return
+    columns = sorted({p.partition(".")[0] for r in runs for p in r.check.paths()} | {key})
+    for batch in dataset.to_batches(columns=columns, batch_size=BATCH_ROWS):
+        for run in runs:
+            run.feed(batch, key)
 
 
 class _Run:

@@ -7,10 +7,11 @@ file later. A column may be a dotted path into structs and lists: ``media.image_
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import cache
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Annotated, Literal
 
+import blake3
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -204,6 +205,11 @@ class Contract(_Model):
         if twice:
             raise ValueError(f"check names occur twice: {', '.join(twice)}")
         return self
+
+    @cached_property
+    def hash(self) -> str:
+        """32 hex characters of everything that it promises."""
+        return blake3.blake3(self.model_dump_json().encode()).hexdigest(length=16)
 
     def columns(self) -> list[str]:
         """Top-level columns that the checks read, and the key; sorted."""

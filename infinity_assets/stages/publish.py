@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -116,16 +117,19 @@ def publish(
         CommitConflict: if another run published meanwhile.
     """
     contract = load_contract(transaction.spec.name)
-    with transaction.preview(shards) as staged:
-        facts = Facts(rows_in=rows_in, references=references or {})
-        checks = (*audit(contract, transaction.spec.schema, staged, facts), *further_checks)
+    facts = Facts(rows_in=rows_in, references=references or {})
+    fresh = _never_audited(transaction, shards, contract.hash)
+    with ExitStack() as previews:
+        staged = previews.enter_context(transaction.preview(shards))
+        part = None if fresh is None else previews.enter_context(transaction.preview(fresh))
+        checks = (*audit(contract, transaction.spec.schema, staged, facts, part), *further_checks)
     if any(not c.passed and c.blocking for c in checks):
         raise CriticalCheckFailed(transaction.spec.name, transaction.partition, checks)
     published, committed = transaction.commit(
         shards,
         run_id=run_id,
         inputs=inputs,
-        notes={**(notes or {}), "rows_in": rows_in},
+        notes={**(notes or {}), "rows_in": rows_in, "contract": contract.hash},
         data_version=data_version,
     )
     kept = [i for s in shards for i in s.stats.get("kept", [])][:EXAMPLES]
@@ -133,3 +137,13 @@ def publish(
     return StageResult(
         published, committed, count(shards, rows_in), checks, tuple(kept), tuple(dropped), dict(notes or {})
     )
+
+
+def _never_audited(transaction: Transaction, shards: Sequence[Shard], contract: str) -> list[Shard] | None:
+    """Shards that are not published under this contract; None if that is all of them."""
+    base = transaction.base
+    if base is None or base.notes.get("contract") != contract:
+        return None
+    audited = {shard.key for shard in base.shards}
+    fresh = [shard for shard in shards if shard.key not in audited]
+    return fresh if len(fresh) < len(shards) else None

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
+import lance
 import pyarrow as pa
 import pytest
 
@@ -253,3 +255,32 @@ def test_drift_without_a_past_passes_with_a_note() -> None:
     assert "nothing to compare with" in drops.description
     few = drift(load_contract("deduped"), {"rows": 5, "reasons": {}}, {"rows": 5, "reasons": {"x": 5}})
     assert few[0].passed
+
+
+def test_rows_that_passed_before_are_not_read_again_and_new_ones_are(tmp_path: Path) -> None:
+    """A source that grows must not be audited whole each time, and what it grew by must be."""
+    old, new = made(tmp_path / "old", ["a", "b"]), made(tmp_path / "new", ["c", "B"])
+    both = made(tmp_path / "both", ["a", "b", "c", "B"])
+    contract = small_contract()
+    (unique, regex) = audit(contract, both.schema, both, Facts(4), fresh=new)
+    assert unique.passed
+    assert (regex.passed, regex.failed_rows, regex.failing_ids) == (False, 1, ("B",))
+    assert all(result.passed for result in audit(contract, both.schema, both, Facts(4), fresh=old))
+    twice = made(tmp_path / "twice", ["a", "b", "a"])
+    (unique, _) = audit(contract, twice.schema, twice, Facts(3), fresh=made(tmp_path / "again", ["a"]))
+    assert not unique.passed
+
+
+def made(folder: Path, ids: list[str]) -> Any:
+    return lance.write_dataset(pa.table({"id": ids}), str(folder))
+
+
+def small_contract() -> Contract:
+    shared = {"severity": "critical", "description": "it holds", "column": "id"}
+    checks = [
+        {"type": "unique", "name": "unique_id", **shared},
+        {"type": "regex", "name": "lower_case", "pattern": "^[a-z]$", **shared},
+    ]
+    return Contract.model_validate(
+        {"table": "small", "version": 1, "description": "small", "key": "id", "checks": checks}
+    )
