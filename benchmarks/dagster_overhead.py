@@ -1,6 +1,6 @@
 """What Dagster itself costs for each partition and stage: the same stages with it and without it.
 
-``python -m benchmarks.dagster_overhead``: draws a few tiny sources, runs ``ingest``, ``compare``, ``decide``
+``python -m benchmarks.dagster_overhead``: draws a few tiny sources, runs ``ingest`` and ``converge``
 over them by plain calls, then through Dagster with an SQLite instance into another home, and prints both. The
 last line is JSON: seconds of wall time for each partition of each stage, and the overhead.
 """
@@ -27,7 +27,7 @@ from infinity_assets.stages.unified.stage import materialize_unified
 
 SOURCES = 5
 STAGES = 6  # steps: raw, images and unified, duplicate_ledger, deduped, tagged, filtered
-JOBS = ("ingest", "compare", "decide")
+JOBS = ("ingest", "converge")
 PLAIN: tuple[Callable[..., object], ...] = (
     materialize_raw,
     materialize_unified,

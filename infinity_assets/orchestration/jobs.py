@@ -28,11 +28,6 @@ INGEST: Final = dg.define_asset_job(
     selection=list(_READ),
     description="Read one source: its files, its pictures, its samples. No other source is looked at.",
 )
-COMPARE: Final = dg.define_asset_job(
-    "compare",
-    selection=list(_COMPARED),
-    description="Compare a source with all published ones again; nothing is decided.",
-)
 DECIDE: Final = dg.define_asset_job(
     "decide",
     selection=list(_DECIDED),
@@ -48,4 +43,4 @@ MIX: Final = dg.define_asset_job(
     selection=dg.AssetSelection.groups(groups.MIX, groups.EXPORT),
     description="Plan one training stage from all published sources, and write it in every format.",
 )
-ALL: Final = (SOURCE_PIPELINE, INGEST, COMPARE, DECIDE, CONVERGE, MIX)
+ALL: Final = (SOURCE_PIPELINE, INGEST, DECIDE, CONVERGE, MIX)

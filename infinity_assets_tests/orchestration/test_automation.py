@@ -37,7 +37,7 @@ def test_converge_asks_for_the_sources_whose_ledger_changed_under_them(platform)
         run(definitions, instance, "source_pipeline", "beta")
         assert ask(definitions, instance)[0] == []
         run(definitions, instance, "ingest", "alpha")
-        run(definitions, instance, "compare", "alpha")
+        run(definitions, instance, "converge", "alpha")
         (request,), _ = ask(definitions, instance)
         assert request.partition_key == "beta"
         assert request.tags["dagster/partition"] == "beta"
