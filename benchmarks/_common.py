@@ -126,13 +126,18 @@ def _memory(pid: int) -> tuple[int, int]:
     return int(found["Rss:"]), int(found["Pss:"])
 
 
-def run_spine(home: Path, catalogue: Path, until: str, *, trace: Path | None = None) -> Spent:
+def run_spine(
+    home: Path, catalogue: Path, until: str, *, workers: int = 2, trace: Path | None = None
+) -> Spent:
     """Materialize every source of a catalogue from ``raw`` to ``until`` through Dagster, in one process.
+
+    The process has ``workers`` processes for heavy work.
 
     Raises:
         RuntimeError: if anything failed, with the end of what it said.
     """
     environment = {"INFINITY_HOME": str(home), "INFINITY_CATALOGUE": str(catalogue)}
+    environment["INFINITY_WORKERS"] = str(workers)
     if trace is not None:
         environment["INFINITY_TRACE"] = str(trace)
     spent = spend([sys.executable, "-m", "benchmarks._spine", until], environment=environment)

@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from benchmarks._common import report
 from infinity_assets.definitions import platform_defs
 from infinity_assets.orchestration.instance import open_instance
 from infinity_assets.orchestration.run import QUIET
@@ -97,17 +98,14 @@ def main() -> None:
     overhead = dagster_s - plain_s
     print(f"{SOURCES} sources x {STAGES} steps, {len(JOBS)} runs each; definitions load in {load_s:.2f} s")
     print(f"plain calls {plain_s:.2f} s, through Dagster {dagster_s:.2f} s")
-    print(
-        json.dumps(
-            {
-                "plain_s_per_step": round(plain_s / steps, 4),
-                "dagster_s_per_step": round(dagster_s / steps, 4),
-                "overhead_s_per_step": round(overhead / steps, 4),
-                "overhead_s_per_partition": round(overhead / SOURCES, 4),
-                "definitions_s": round(load_s, 3),
-            }
-        )
-    )
+    figures = {
+        "plain_s_per_step": round(plain_s / steps, 4),
+        "dagster_s_per_step": round(dagster_s / steps, 4),
+        "overhead_s_per_step": round(overhead / steps, 4),
+        "overhead_s_per_source": round(overhead / SOURCES, 4),
+        "definitions_s": round(load_s, 3),
+    }
+    report("dagster_overhead", figures, "none: it is stated", None, "there is no limit to meet")
 
 
 if __name__ == "__main__":

@@ -1,11 +1,11 @@
 """What the whole of ``raw`` to ``deduped`` costs on 3,259 real pictures and their text, beside Data-Juicer.
 
 Run: ``python -m benchmarks.raw_to_deduped [--data DIR] [--rounds N] [--peer]``. Ours is one process with
-Dagster and its SQLite records, its workers, tokens, languages, audits and commits. ``--peer`` makes an
+Dagster and its SQLite records, one worker, tokens, languages, audits and commits. ``--peer`` makes an
 environment with Data-Juicer 1.6 under ``.envs`` where there is none, and runs on the same pictures its image
-shape filter, aspect ratio filter and image deduplicator (phash), with as many processes as ours has workers.
-CPU is of the process and all below it; memory is the largest sum over them. Then one more run of ours is
-traced, to say where each second goes.
+shape filter, aspect ratio filter and image deduplicator (phash) with two processes. CPU is of the process
+and all below it; memory is the largest sum over them. Then one more run of ours is traced, to say where each
+second goes.
 """
 
 from __future__ import annotations
@@ -78,10 +78,12 @@ def main() -> None:
         temporary = Path(folder)
         catalogue = temporary / "catalogue"
         _write_catalogue(catalogue, data)
-        ours = [run_spine(temporary / f"home{i}", catalogue, "deduped") for i in range(args.rounds)]
+        ours = [
+            run_spine(temporary / f"home{i}", catalogue, "deduped", workers=1) for i in range(args.rounds)
+        ]
         trace = temporary / "trace"
         trace.mkdir()
-        run_spine(temporary / "traced", catalogue, "deduped", trace=trace)
+        run_spine(temporary / "traced", catalogue, "deduped", workers=1, trace=trace)
         _print_seconds(trace)
         pictures = _pictures(data)
         peer, absent = _peer(temporary, pictures) if args.peer else (None, "run with --peer to measure it")
