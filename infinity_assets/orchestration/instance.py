@@ -63,7 +63,9 @@ def open_instance(home: Path) -> Iterator[dg.DagsterInstance]:
     folder = str(instance_folder(home))
     storage = InstanceRef.from_dir(folder).storage_data
     overrides = dict(IN_PROCESS)
-    if storage is not None and storage.class_name == "DagsterSqliteStorage":  # another one was chosen on purpose
+    if (
+        storage is not None and storage.class_name == "DagsterSqliteStorage"
+    ):  # another one was chosen on purpose
         module = "infinity_assets.orchestration.sqlite"
         custom = {"module": module, "class": "PooledSqliteStorage", "config": storage.config_dict}
         overrides["storage"] = {"custom": custom}
