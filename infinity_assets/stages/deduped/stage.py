@@ -12,6 +12,7 @@ from infinity_assets.stages.publish import StageResult, publish, verdict_stats
 from infinity_assets.stages.unified.schema import UNIFIED
 from infinity_assets.stages.verdicts import KEEP
 from infinity_assets.store.digests import key_of, table_digest
+from infinity_assets.store.tables import Published, Shard
 
 
 def materialize_deduped(platform: Platform, source: str, run_id: str) -> StageResult:
@@ -29,14 +30,14 @@ def materialize_deduped(platform: Platform, source: str, run_id: str) -> StageRe
     edges = pl.DataFrame(pl.from_arrow(ledger.read(["sample_id", "winner_id", "kind"])))
     shards = []
     for part in unified.shards:
-        rows = pl.DataFrame(pl.from_arrow(unified.read_shard(part, ["sample_id", "verdict"])))
-        samples = rows.filter(pl.col("verdict") == KEEP).select("sample_id")
-        mine = edges.join(samples, on="sample_id", how="semi").sort("sample_id", "kind")
-        key = key_of(
-            DEDUPED.name, DEDUPED_VERSION, DROPPING, part.key, part.digest, table_digest(mine.to_arrow())
-        )
+        # Without edges nothing needs to be read to know that a shard is as it was.
+        samples = None if edges.is_empty() else _kept(unified, part)
+        mine = edges if samples is None else edges.join(samples, on="sample_id", how="semi")
+        told = table_digest(mine.sort("sample_id", "kind").to_arrow())
+        key = key_of(DEDUPED.name, DEDUPED_VERSION, DROPPING, part.key, part.digest, told)
         shard = transaction.have(key)
         if shard is None:
+            samples = _kept(unified, part) if samples is None else samples
             table = decide(samples, mine).to_arrow().cast(DEDUPED.schema)
             shard = transaction.stage(key, table, verdict_stats(table, DEDUPED.key))
         shards.append(shard)
@@ -48,3 +49,9 @@ def materialize_deduped(platform: Platform, source: str, run_id: str) -> StageRe
         run_id=run_id,
         inputs={"unified": unified.data_version, "duplicate_ledger": ledger.data_version},
     )
+
+
+def _kept(unified: Published, part: Shard) -> pl.DataFrame:
+    """Ids of the kept samples of one shard, in their order."""
+    rows = pl.DataFrame(pl.from_arrow(unified.read_shard(part, ["sample_id", "verdict"])))
+    return rows.filter(pl.col("verdict") == KEEP).select("sample_id")

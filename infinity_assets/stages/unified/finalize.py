@@ -25,11 +25,11 @@ class Identities:
 
     Args:
         source: name that the ids begin with.
-        published: ids (without the source) of records that keep them.
+        published: sample ids of records that keep them.
         in_order: whether those records come before all that get an id now.
     """
 
-    def __init__(self, source: str, published: set[bytes], in_order: bool) -> None:
+    def __init__(self, source: str, published: set[str], in_order: bool) -> None:
         self._source = source
         self._given = published
         self._kept = frozenset() if in_order else frozenset(published)
@@ -42,15 +42,16 @@ class Identities:
             RepeatedRecord: if an equal record that comes later has an id.
         """
         base = blake3.blake3("\n".join([record_hash, *(m or "-" for m in media_ids)]).encode()).digest(16)
-        if base in self._kept:
-            raise RepeatedRecord(base.hex())
-        given, k = base, 0
+        given, k = f"{self._source}-{base.hex()}", 0
+        if given in self._kept:
+            raise RepeatedRecord(given)
         while given in self._given:
             k += 1
-            given = blake3.blake3(base + k.to_bytes(8, "little")).digest(16)
+            numbered = blake3.blake3(base + k.to_bytes(8, "little")).hexdigest(16)
+            given = f"{self._source}-{numbered}"
         self.repeats += k > 0
         self._given.add(given)
-        return f"{self._source}-{given.hex()}"
+        return given
 
 
 def finalize(draft: pa.Table, index: MediaIndex, verdicts: ImageVerdicts, identities: Identities) -> pa.Table:

@@ -257,8 +257,9 @@ class _Work:
         in_order = self.keys[: len(stay)] == stay == [s.stats["draft"] for s in base.shards[: len(stay)]]
         if not in_order and any(s.stats["repeats"] for s in base.shards):
             raise RepeatedRecord("the order of repeated records changed")
-        columns = [base.read_shard(s, ["sample_id"]).column("sample_id") for s in self.reuse.values()]
-        given = {bytes.fromhex(i.rsplit("-", 1)[1]) for column in columns for i in column.to_pylist()}
+        given: set[str] = set()
+        for shard in self.reuse.values():
+            given.update(base.read_shard(shard, ["sample_id"]).column("sample_id").to_pylist())
         return Identities(self.source.name, given, in_order)
 
     def _referenced(self, shards: list[Shard]) -> frozenset[str]:
