@@ -17,8 +17,9 @@ from infinity_assets.orchestration.metadata import Metadata, column_schema, mate
 from infinity_assets.orchestration.progress import Listener, StageEvent
 from infinity_assets.orchestration.resources import PLATFORM, PROGRESS
 from infinity_assets.platform import Platform
-from infinity_assets.quality.audit import CheckResult, drift
+from infinity_assets.quality.audit import CheckResult
 from infinity_assets.quality.contract import load_contract
+from infinity_assets.quality.drift import drift
 from infinity_assets.stages.publish import CriticalCheckFailed, StageResult
 from infinity_assets.store.tables import TableSpec
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
@@ -34,7 +35,7 @@ class Parts:
     upstream: dict[str, Any] = field(default_factory=dict)
 
 
-class RowReader(Generic[OptionsT]):
+class RowReader(ABC, Generic[OptionsT]):
     """Base of the readers whose record is one row; a format gives :meth:`convert`."""
 
     name: str
@@ -42,13 +43,13 @@ class RowReader(Generic[OptionsT]):
     Options: type[ReaderOptions]
     patterns: tuple[str, ...] = ("**/*.json", "**/*.jsonl")
 
+    @abstractmethod
     def convert(self, row: Mapping[str, Any], options: OptionsT) -> Parts:
         """The row's parts.
 
         Raises:
             BadRow: if the row lacks what the format requires.
         """
-        raise NotImplementedError
 
     def id_field(self, options: OptionsT) -> str:
         """The field with the row's own id."""

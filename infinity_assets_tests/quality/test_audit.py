@@ -11,8 +11,9 @@ import pytest
 
 from infinity_assets.errors import CatalogueError
 from infinity_assets.quality import audit as engine
-from infinity_assets.quality.audit import CheckResult, Facts, audit, drift
+from infinity_assets.quality.audit import CheckResult, Facts, audit
 from infinity_assets.quality.contract import Contract, load_contract, tables
+from infinity_assets.quality.drift import drift
 
 TABLES = [
     "raw",
