@@ -1,4 +1,4 @@
-"""How far shares moved between two materializations: a warning that upstream or a rule changed, never a block."""
+"""How far shares moved between two materializations: a warning that something changed, never a block."""
 
 from __future__ import annotations
 
