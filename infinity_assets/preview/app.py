@@ -80,6 +80,7 @@ def create_app(store: Store, hosts: list[str] | None = None) -> Starlette:
         routes=[
             Route("/", page(_index), methods=["GET"]),
             Route("/style.css", page(_style), methods=["GET"]),
+            Route("/icon.svg", page(_icon), methods=["GET"]),
             Route("/s/{sample_id:str}", page(_sample), methods=["GET"]),
             Route("/stage/{stage:str}/{partition:str}", page(_stage), methods=["GET"]),
             Route("/image/{source:str}/{image_id:str}", page(_image), methods=["GET"]),
@@ -137,6 +138,10 @@ def _index(store: Store, request: Request) -> Response:
 
 def _style(store: Store, request: Request) -> Response:
     return Response((pages.FOLDER / "static" / "style.css").read_bytes(), media_type="text/css")
+
+
+def _icon(store: Store, request: Request) -> Response:
+    return Response((pages.FOLDER / "static" / "icon.svg").read_bytes(), media_type="image/svg+xml")
 
 
 def _sample(store: Store, request: Request) -> Response:
