@@ -70,9 +70,7 @@ def follow(browser: webdriver.Chrome, part: str) -> None:
     links[0].click()
 
 
-def test_from_the_overview_to_a_picture_and_back(
-    pages: str, browser: webdriver.Chrome, tmp_path: Path
-) -> None:
+def test_from_the_overview_to_a_picture_and_back(pages: str, browser: webdriver.Chrome) -> None:
     """A number on the overview that does not lead to the samples behind it is a number to be believed."""
     browser.get(pages)
     follow(browser, "/stage/unified/alpha")
