@@ -41,7 +41,7 @@ def source_files() -> SourceFilesMaker:
 @pytest.fixture
 def real_data() -> Path:
     """The folder of real data beside the repository; the test is skipped where there is none."""
-    root = Path(__file__).resolve().parents[2].parent / "shared" / "data" / "real"
+    root = (Path(__file__).resolve().parents[2].parent / "shared" / "data" / "real").resolve()
     if not root.is_dir():
         pytest.skip("the real data lie beside the repository and are not here")
     return root
