@@ -115,7 +115,7 @@ def test_appended_rows_leave_earlier_slices_as_they_were(
 def test_a_slice_of_lines_is_named_by_its_bytes() -> None:
     """Equal content would be read twice, changed content not at all."""
     content = b'{"instruction":"a","output":"b"}\n' * 3
-    slices, _ = read_bytes(content, slice_bytes=40)
+    slices, _ = read_bytes(content, slice_bytes=40 * json_rows.LINE_SLICES)
     assert [(s.start, s.end, s.first_row) for s in slices] == [(0, 66, 0), (66, 99, 2)]
     assert [s.content for s in slices] == [
         blake3.blake3(content[s.start : s.end]).hexdigest(length=16) for s in slices
