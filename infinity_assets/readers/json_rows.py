@@ -22,6 +22,8 @@ from infinity_assets.readers.json_values import RECORD_LIMIT, BadJson, parse
 SLICE_BYTES = 8 << 20
 #: Files of lines grow at their end, and their last slice is read again each time: theirs are smaller.
 LINE_SLICES = 2
+#: A slice of short rows ends here, so that a worker holds no more of them at once.
+SLICE_ROWS = 10_000
 SNIFF_BYTES = 64 << 10
 _BLOCK = 1 << 20
 BOM = b"\xef\xbb\xbf"
@@ -84,7 +86,7 @@ def cut(
         try:
             for end in ends:
                 at, rows, row = end, rows + 1, row + 1
-                if at - first >= limit:
+                if at - first >= limit or rows >= SLICE_ROWS:
                     yield piece()
                     first, rows = at, 0
         except Unclosed as error:

@@ -106,7 +106,7 @@ from pathlib import Path
 from infinity_assets_tests.conftest import Site
 from infinity_assets.stages.unified.stage import materialize_unified
 import infinity_assets.readers.json_rows as json_rows, infinity_assets.stages.images.plan as plan
-json_rows.SLICE_BYTES, plan.SHARD_IMAGES = 700, 2
+json_rows.SLICE_BYTES, plan.SHARD_IMAGES = 1400, 2
 os.environ["GROUP"] = str(os.getpgid(0))
 if __name__ == "__main__":
     materialize_unified(Site(Path({folder!r})).platform(), "killed", "child")
@@ -142,7 +142,7 @@ def test_a_run_killed_midway_loses_only_the_shards_that_it_was_at(
     assert run(kill_after=0) == 0
     after = log.read_text().splitlines()[len(before) :]
     assert after and not set(before) & set(after), "a staged shard was run again"
-    monkeypatch.setattr("infinity_assets.readers.json_rows.SLICE_BYTES", 700)
+    monkeypatch.setattr("infinity_assets.readers.json_rows.SLICE_BYTES", 1400)
     monkeypatch.setenv("RAN", str(log))
     ingest(site.platform("undisturbed"), "killed")
     for table in (IMAGES, UNIFIED):
