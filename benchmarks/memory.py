@@ -38,7 +38,7 @@ def main() -> None:
     report(
         "memory",
         figures,
-        f"less than {LIMIT_MB} MB of proportional set size (shared pages counted once) over all processes at any size",
+        f"less than {LIMIT_MB} MB over all processes, shared pages counted once, at any size",
         met,
         why,
     )
