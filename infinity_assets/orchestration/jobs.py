@@ -5,11 +5,8 @@ from __future__ import annotations
 from typing import Final
 
 import dagster as dg
-from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
 
 from infinity_assets.orchestration import groups
-
-Job = UnresolvedAssetJobDefinition  #: what :func:`dagster.define_asset_job` gives; not exported by Dagster
 
 _READ: Final = ("raw", "images", "unified")
 _COMPARED: Final = ("duplicate_ledger",)

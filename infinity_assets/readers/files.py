@@ -44,10 +44,6 @@ class SourceFiles:
         """Files that match the record patterns, by path."""
         return [e for e in self if any(matches(e.path, p) for p in self._patterns)]
 
-    def matching(self, pattern: str) -> list[FileEntry]:
-        """Files that match one glob, by path."""
-        return [e for e in self if matches(e.path, pattern)]
-
     def entry(self, path: str) -> FileEntry:
         """The file's entry.
 

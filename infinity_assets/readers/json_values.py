@@ -13,7 +13,7 @@ from typing import Any
 import orjson
 
 from infinity_assets.errors import InfinityError
-from infinity_assets.readers.base import RowError, canonical_json
+from infinity_assets.readers.base import canonical_json
 
 #: A record above this many bytes is reported as ``too_large`` and never held in memory (our choice: a turn
 #: of 10 MB is legal, 43 M rows of Infinity-MM average 2 kB).
@@ -29,10 +29,6 @@ _UNSIGNED_64 = 2**64
 
 class BadJson(InfinityError):
     """The bytes are not one JSON value that can be kept without loss; the message says what is wrong."""
-
-    def as_row_error(self) -> RowError:
-        """The error as a reader reports it."""
-        return RowError("bad_json", str(self))
 
 
 def parse(raw: bytes) -> tuple[Any, bytes]:

@@ -8,44 +8,25 @@ no line is lost, and readers of the strict profile can tell such lines by their 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from pathlib import Path
+from collections.abc import Iterator
 from typing import Any
 
 import orjson
 
-from infinity_assets.stages.exported.base import ReadBack, Sample, conversations
-from infinity_assets.stages.exported.files import HashedFile, TarStream
-from infinity_assets.stages.exported.tars import read_tars
-
-#: Measures that the profile has; given where the source shipped them.
-_UPSTREAM = ("ram++_tags", "ram++_tags_score", "phash", "qw2vl_loss")
+from infinity_assets.readers.infinity_mm import UPSTREAM
+from infinity_assets.stages.exported.base import Sample, conversations
+from infinity_assets.stages.exported.files import Data
+from infinity_assets.stages.exported.tars import TarFormat
 
 
-class InfinityMM:
+class InfinityMM(TarFormat):
     """``phash`` is ours where the source ships none: a list of unsigned 64-bit integers, one a picture."""
 
     format = "infinity_mm"
     version = 1
-    suffix = "tar"
 
-    def open(self, file: HashedFile, folder: Path) -> _Tar:
-        """See :class:`~infinity_assets.stages.exported.base.Exporter`."""
-        return _Tar(file)
-
-    def finish(self, folder: Path, shards: Sequence[str]) -> None:
-        """Nothing to write."""
-
-    def read(self, folder: Path, shards: Sequence[str]) -> Iterator[ReadBack]:
-        """See :class:`~infinity_assets.stages.exported.base.Exporter`."""
-        return read_tars(folder, shards)
-
-
-class _Tar:
-    def __init__(self, file: HashedFile) -> None:
-        self._tar = TarStream(file)
-
-    def add(self, sample: Sample) -> None:
+    def members(self, sample: Sample) -> Iterator[tuple[str, Data]]:
+        """See :class:`~infinity_assets.stages.exported.tars.TarFormat`."""
         names = [p.name for p in sample.pictures]
         record: dict[str, Any] = {
             "id": sample.key,
@@ -58,11 +39,8 @@ class _Tar:
             record["phash"] = phashes
         if sample.upstream != "{}":
             shipped = orjson.loads(sample.upstream)
-            record.update((name, shipped[name]) for name in _UPSTREAM if name in shipped)
-        self._tar.add(f"{sample.key}.json", orjson.dumps(record))
-        self._tar.add(f"{sample.key}.jpg", sample.pictures[0].data if sample.pictures else b"")
+            record.update((name, shipped[name]) for name in UPSTREAM if name in shipped)
+        yield f"{sample.key}.json", orjson.dumps(record)
+        yield f"{sample.key}.jpg", sample.pictures[0].data if sample.pictures else b""
         for i, picture in enumerate(sample.pictures[1:], start=1):
-            self._tar.add(f"{sample.key}.{i}.jpg", picture.data)
-
-    def close(self) -> None:
-        self._tar.close()
+            yield f"{sample.key}.{i}.jpg", picture.data

@@ -1,8 +1,12 @@
-"""Reading exported tars back, with the standard library's :mod:`tarfile` rather than our own walker."""
+"""What the tar formats share: a writer of members, and reading back.
+
+Reading back uses the standard library's :mod:`tarfile` rather than our own walker.
+"""
 
 from __future__ import annotations
 
 import tarfile
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,7 +14,42 @@ from typing import Any
 import orjson
 
 from infinity_assets.errors import StoreError
-from infinity_assets.stages.exported.base import ReadBack, pairs_of
+from infinity_assets.stages.exported.base import ReadBack, Sample, pairs_of
+from infinity_assets.stages.exported.files import Data, HashedFile, TarStream
+
+
+class TarFormat(ABC):
+    """Base of the formats whose shard is a tar; a format gives the members of a line."""
+
+    suffix = "tar"
+
+    @abstractmethod
+    def members(self, sample: Sample) -> Iterator[tuple[str, Data]]:
+        """Name and bytes of each member of one line, the ``.json`` first."""
+
+    def open(self, file: HashedFile, folder: Path) -> _Writer:
+        """See :class:`~infinity_assets.stages.exported.base.Exporter`."""
+        return _Writer(self, file)
+
+    def finish(self, folder: Path, shards: Sequence[str]) -> None:  # noqa: B027 - a format may need none
+        """Nothing to write."""
+
+    def read(self, folder: Path, shards: Sequence[str]) -> Iterator[ReadBack]:
+        """See :class:`~infinity_assets.stages.exported.base.Exporter`."""
+        return read_tars(folder, shards)
+
+
+class _Writer:
+    def __init__(self, form: TarFormat, file: HashedFile) -> None:
+        self._form = form
+        self._tar = TarStream(file)
+
+    def add(self, sample: Sample) -> None:
+        for name, data in self._form.members(sample):
+            self._tar.add(name, data)
+
+    def close(self) -> None:
+        self._tar.close()
 
 
 def read_tars(folder: Path, shards: Sequence[str]) -> Iterator[ReadBack]:
