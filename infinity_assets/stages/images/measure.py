@@ -1,10 +1,12 @@
 """Measures of one picture, all from a single decode. Pure functions of the bytes.
 
-Three pictures are derived, each from the one before:
+Four pictures are derived, each from one before:
 
 - the *canonical* picture, the smallest of bilevel, grey and RGBA that holds the decoded one exactly: hashed;
-- the *working* picture, grey, halved to 384 x 384 or less: blur, entropy, luminance, contrast;
-- the *thumbnail*, 64 x 64 grey: both perceptual hashes and ``low_detail``.
+- the *working* picture, over white, halved to 384 x 384 or less: blur, entropy, luminance,
+  contrast of its grey;
+- the *thumbnail*, 64 x 64 grey: both perceptual hashes and ``low_detail``;
+- the *signature*, some 60 x 45 in colour at the picture's aspect ratio, by which two pictures are compared.
 
 The definitions are our choice, except that the perceptual hashes follow the ``imagehash`` package (phash of
 size 8 with a 32 x 32 DCT, dhash of size 16) closely enough to be compared with hashes made by it.
@@ -20,12 +22,13 @@ import numpy as np
 import numpy.typing as npt
 from blake3 import blake3
 
+from infinity_assets.similarity.signature import CHROMA_PIXELS, LUMA_PIXELS, Signature, pack, reduced_size
 from infinity_assets.stages.images.decode import Header, Pixels, check_limits, decode, read_header
 from infinity_assets.stages.images.limits import ImageProblem, Limits
 from infinity_assets.stages.images.sniff import extension_ok, refuse_unsupported, sniff
 
 #: Raised when any measure of any picture changes; a golden test fails where that was forgotten.
-MEASURE_VERSION = 1
+MEASURE_VERSION = 2
 
 #: Largest long side of the working picture, in pixels: what the usual vision towers see (SigLIP, RAM++).
 WORKING_SIDE = 384
@@ -72,6 +75,7 @@ class ImageMeasures:
     luminance: float | None = None  #: mean
     contrast: float | None = None  #: standard deviation
     low_detail: bool | None = None  #: the perceptual hashes mean nothing
+    signature: bytes | None = None  #: at most 4 KiB, see :mod:`infinity_assets.similarity.signature`
     reason: str | None = None  #: a key of ``IMAGE_REASONS`` where the verdict is quarantine
     detail: str | None = None
 
@@ -124,7 +128,7 @@ def _of_header(header: Header) -> dict[str, Any]:
 
 
 def _of_pixels(canonical: Canonical) -> dict[str, Any]:
-    working = working_picture(canonical)
+    colours, working = working_pictures(canonical)
     luminance, contrast = mean_and_deviation(working)
     thumbnail = thumbnail_of(working)
     phash, dhash = perceptual_hashes(thumbnail)
@@ -137,6 +141,7 @@ def _of_pixels(canonical: Canonical) -> dict[str, Any]:
         "luminance": luminance,
         "contrast": contrast,
         "low_detail": low_detail(thumbnail),
+        "signature": pack(signature_of(colours, working, canonical.width, canonical.height)),
     }
 
 
@@ -216,29 +221,42 @@ def pixel_hash(canonical: Canonical) -> str:
     return hasher.hexdigest(length=16)
 
 
-def working_picture(canonical: Canonical) -> Grey:
-    """Grey, halved by 2 x 2 means while a side is over 384 pixels and none would fall below 64.
+def working_pictures(canonical: Canonical) -> tuple[Grey | None, Grey]:
+    """The working picture as RGBA (None where it is grey) and its grey.
 
-    A strip (a line of text, a tool bar) keeps its height that way, or its hashes would hold nothing. Only
-    ever halved, so neither interpolation nor its phase gets into ``blur``. Grey is ITU-R 601 luma, over white
-    where the picture is transparent; 16-bit grey keeps its upper byte. An odd last row or column is left out
-    of a halving.
+    Halved by 2 x 2 means while a side is over 384 pixels and none would fall below 64. A strip (a line of
+    text, a tool bar) keeps its height that way, or its hashes would hold nothing. Only ever halved, so
+    neither interpolation nor its phase gets into ``blur``. Grey is ITU-R 601 luma, over white where the
+    picture is transparent; 16-bit grey keeps its upper byte. An odd last row or column is left out.
     """
-    grey: Grey
     if canonical.form == "rgba":
-        grey = cv2.cvtColor(canonical.pixels, cv2.COLOR_RGBA2GRAY)
+        colours = canonical.pixels.astype(np.uint8, copy=False)
         if not canonical.opaque:
-            alpha = cv2.extractChannel(canonical.pixels, 3)
-            grey = 255 - cv2.multiply(255 - grey, alpha, scale=1 / 255)
-    elif canonical.form == "grey16":
+            colours = _over_white(colours)
+        while _to_halve(colours):
+            colours = halve(colours)
+        return colours, cv2.cvtColor(colours, cv2.COLOR_RGBA2GRAY)
+    grey: Grey
+    if canonical.form == "grey16":
         grey = (canonical.pixels >> 8).astype(np.uint8)
     elif canonical.form == "bilevel":
         grey = _bilevel_to_grey(canonical)
     else:
         grey = canonical.pixels.astype(np.uint8, copy=False)
-    while max(grey.shape) > WORKING_SIDE and min(grey.shape) >= 2 * THUMBNAIL_SIDE:
-        grey = _halve(grey)
-    return grey
+    while _to_halve(grey):
+        grey = halve(grey)
+    return None, grey
+
+
+def _to_halve(picture: Grey) -> bool:
+    height, width = int(picture.shape[0]), int(picture.shape[1])
+    return max(height, width) > WORKING_SIDE and min(height, width) >= 2 * THUMBNAIL_SIDE
+
+
+def _over_white(rgba: Grey) -> Grey:
+    alpha = cv2.cvtColor(cv2.extractChannel(rgba, 3), cv2.COLOR_GRAY2RGBA)
+    painted: Grey = 255 - cv2.multiply(255 - rgba, alpha, scale=1 / 255)
+    return painted
 
 
 def _bilevel_to_grey(canonical: Canonical) -> Grey:
@@ -254,11 +272,32 @@ def _bilevel_to_grey(canonical: Canonical) -> Grey:
     return grey
 
 
-def _halve(grey: Grey) -> Grey:
+def halve(picture: Grey) -> Grey:
+    """2 x 2 means of every channel."""
     # Even sides take OpenCV's exact 2 x 2 path, thirty times faster than its general area filter.
-    rows, columns = grey.shape[0] // 2, grey.shape[1] // 2
-    half: Grey = cv2.resize(grey[: 2 * rows, : 2 * columns], (columns, rows), interpolation=cv2.INTER_AREA)
+    rows, columns = picture.shape[0] // 2, picture.shape[1] // 2
+    even = picture[: 2 * rows, : 2 * columns]
+    half: Grey = cv2.resize(even, (columns, rows), interpolation=cv2.INTER_AREA)
     return half
+
+
+def signature_of(colours: Grey | None, working: Grey, width: int, height: int) -> Signature:
+    """The signature of a picture of ``width`` x ``height``, by area means of its working picture."""
+    luma = _reduced(working, reduced_size(width, height, LUMA_PIXELS))
+    chroma = None
+    if colours is not None:
+        small = _reduced(colours, reduced_size(width, height, CHROMA_PIXELS))
+        chroma = np.stack(cv2.split(cv2.cvtColor(small[:, :, :3], cv2.COLOR_RGB2YCrCb))[:0:-1])
+    return Signature(width, height, luma, chroma)
+
+
+def _reduced(picture: Grey, size: tuple[int, int]) -> Grey:
+    columns, rows = size
+    while picture.shape[0] >= 2 * rows and picture.shape[1] >= 2 * columns:
+        picture = halve(picture)
+    size = min(columns, picture.shape[1]), min(rows, picture.shape[0])  # odd rows were left out on the way
+    small: Grey = cv2.resize(picture, size, interpolation=cv2.INTER_AREA)
+    return small
 
 
 def mean_and_deviation(grey: Grey) -> tuple[float, float]:
@@ -289,7 +328,7 @@ def thumbnail_of(working: Grey) -> Grey:
     """64 x 64 area means, bilinear along a side of fewer pixels, whatever the aspect ratio."""
     side = THUMBNAIL_SIDE
     while min(working.shape) >= 2 * side:
-        working = _halve(working)
+        working = halve(working)
     height, width = working.shape
     thumbnail: Grey = cv2.resize(working, (min(side, width), min(side, height)), interpolation=cv2.INTER_AREA)
     if min(height, width) < side:  # apart, because enlarging one side turns OpenCV's area filter off for both

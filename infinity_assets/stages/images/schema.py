@@ -13,7 +13,7 @@ from infinity_assets.stages.images.measure import ImageMeasures, measure_image
 from infinity_assets.store.tables import TableSpec
 
 #: Raised when a column is added, removed or changes its type or meaning.
-IMAGES_SCHEMA_VERSION = 1
+IMAGES_SCHEMA_VERSION = 2
 
 #: One row is one picture. What the columns mean: :class:`ImageMeasures`.
 IMAGES_SCHEMA = pa.schema(
@@ -39,6 +39,7 @@ IMAGES_SCHEMA = pa.schema(
         ("luminance", pa.float32()),
         ("contrast", pa.float32()),
         ("low_detail", pa.bool_()),
+        ("signature", pa.binary()),
         ("extension_ok", pa.bool_()),
         pa.field("verdict", pa.string(), nullable=False),
         ("reason", pa.string()),

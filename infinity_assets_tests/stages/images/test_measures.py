@@ -11,6 +11,7 @@ from pathlib import Path
 import imagehash
 import numpy as np
 import pytest
+from blake3 import blake3
 from PIL import Image, ImageFilter
 
 from infinity_assets.stages.images import measure as module
@@ -43,7 +44,7 @@ def holed() -> Image.Image:
 
 
 #: Version of the measures, and their values for pictures rendered here.
-GOLDEN_VERSION = 1
+GOLDEN_VERSION = 2
 GOLDEN: dict[str, dict[str, object]] = {
     "photo": {
         "pixel_hash": "c2c3bce1efe74dcc546955a03ae9e47c",
@@ -54,6 +55,7 @@ GOLDEN: dict[str, dict[str, object]] = {
         "entropy": 7.05718877,
         "luminance": 133.141784,
         "contrast": 48.6391557,
+        "signature": "92867afafc0f77ee45fb3843a284d7d6",
     },
     "large grey": {
         "pixel_hash": "84da03d107aba66cdf51aa5b765426cf",
@@ -64,6 +66,7 @@ GOLDEN: dict[str, dict[str, object]] = {
         "entropy": 7.50481325,
         "luminance": 120.696722,
         "contrast": 45.0184219,
+        "signature": "be8e3e0c3a8b9ad9dc104c2ec7232651",
     },
     "page": {
         "pixel_hash": "f6b9d02769300acee769c08f227e7fb5",
@@ -74,6 +77,7 @@ GOLDEN: dict[str, dict[str, object]] = {
         "entropy": 2.28415616,
         "luminance": 229.559314,
         "contrast": 42.8687882,
+        "signature": "3db0e62c62ee38e39d03c85541fc81eb",
     },
     "blank page": {
         "pixel_hash": "2f6ec92832cb350ad073479c9ef7d93c",
@@ -84,16 +88,18 @@ GOLDEN: dict[str, dict[str, object]] = {
         "entropy": 0.0,
         "luminance": 255.0,
         "contrast": 0.0,
+        "signature": "e6ebc62f925d300ba9f6755c123cb1a8",
     },
     "transparent": {
         "pixel_hash": "255a1f730f0729aa83ceccd359c851eb",
         "phash": "f5e65c9939382383",
         "dhash": "87f08cf0c0f8c8f4c0b0c9f887f087f023b073b227b287b08780878087808780",
         "low_detail": False,
-        "blur": 604.706315,
+        "blur": 604.326732,
         "entropy": 6.66657834,
-        "luminance": 146.162747,
-        "contrast": 57.2335358,
+        "luminance": 146.089831,
+        "contrast": 57.2062987,
+        "signature": "d24f6383efbe9891d532fe55f3f631db",
     },
     "strip": {
         "pixel_hash": "18c930c457feb13eb89a70bc7303e10c",
@@ -104,6 +110,7 @@ GOLDEN: dict[str, dict[str, object]] = {
         "entropy": 7.02151727,
         "luminance": 135.63685,
         "contrast": 52.4850276,
+        "signature": "30bfe062bb4bc8f6daafd8233d8eb95e",
     },
     "icon": {
         "pixel_hash": "4ed49ff6a69babbbf124ed67da00efa6",
@@ -114,6 +121,7 @@ GOLDEN: dict[str, dict[str, object]] = {
         "entropy": 1.02486771,
         "luminance": 154.145833,
         "contrast": 44.3781836,
+        "signature": "e7c4f9a2d459e8c3134540862bd457e5",
     },
     "16 bits": {
         "pixel_hash": "9898186058ae3fa92876f5388bd8acca",
@@ -124,6 +132,7 @@ GOLDEN: dict[str, dict[str, object]] = {
         "entropy": 7.01375258,
         "luminance": 129.523841,
         "contrast": 47.5018065,
+        "signature": "aca4ee29c4a2db2359dda70bd6b57764",
     },
 }
 
@@ -150,6 +159,8 @@ def test_measures_change_only_with_their_version(name: str) -> None:
     assert row.phash is not None and row.phash.hex() == golden["phash"]
     assert row.dhash is not None and row.dhash.hex() == golden["dhash"]
     assert row.low_detail is golden["low_detail"]
+    assert row.signature is not None
+    assert blake3(row.signature).hexdigest(length=16) == golden["signature"]
     for number in ("blur", "entropy", "luminance", "contrast"):
         assert getattr(row, number) == pytest.approx(golden[number], rel=1e-5, abs=1e-6), number
 

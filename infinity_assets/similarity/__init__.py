@@ -1,0 +1,1 @@
+"""Search and comparison of fingerprints: pure, no store and no stage."""

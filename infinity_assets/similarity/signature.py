@@ -1,0 +1,90 @@
+"""A picture's signature: a small upright picture in colour, kept beside its hashes to compare it by.
+
+Format 1, all big-endian: ``version u8, width u32, height u32`` of the original in pixels, ``luma width u8,
+luma height u8, chroma width u8, chroma height u8``, then luma, Cb and Cr, a byte a pixel, row by row. Chroma
+of grey pictures is left out (both sides 0). Nothing is compressed, so there is no decoder to attack.
+"""
+
+from __future__ import annotations
+
+import math
+import struct
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from infinity_assets.errors import StoreError
+
+SIGNATURE_VERSION = 1
+
+#: Pixels of luma and of each chroma plane at most: 3.5 KiB in all. Our choice.
+LUMA_PIXELS = 2800
+CHROMA_PIXELS = 320
+
+_HEADER = struct.Struct(">BIIBBBB")
+
+Plane = npt.NDArray[np.uint8]
+
+
+@dataclass(frozen=True, slots=True)
+class Signature:
+    """One picture, small. Planes are ``(h, w)``; chroma is ``(2, h, w)``, Cb and Cr around 128."""
+
+    width: int  #: of the original, upright, in pixels
+    height: int
+    luma: Plane
+    chroma: Plane | None  #: None where the picture is grey
+
+
+def reduced_size(width: int, height: int, pixels: int) -> tuple[int, int]:
+    """Width and height of at most ``pixels`` in all and 255 a side, as near to the aspect ratio as can be.
+
+    Never larger than the picture itself.
+    """
+    scale = min(1.0, math.sqrt(pixels / (width * height)))
+    columns = max(1, min(width, 255, int(width * scale)))
+    rows = max(1, min(height, 255, int(height * scale)))
+    if columns == 1:
+        rows = min(height, 255, pixels)
+    if rows == 1:
+        columns = min(width, 255, pixels)
+    return columns, rows
+
+
+def pack(signature: Signature) -> bytes:
+    """The bytes of a signature, at most 4 KiB where its planes have the sizes of :func:`reduced_size`."""
+    rows, columns = signature.luma.shape
+    chroma = signature.chroma
+    chroma_rows, chroma_columns = (0, 0) if chroma is None else chroma.shape[1:]
+    header = _HEADER.pack(
+        SIGNATURE_VERSION, signature.width, signature.height, columns, rows, chroma_columns, chroma_rows
+    )
+    return header + signature.luma.tobytes() + (b"" if chroma is None else chroma.tobytes())
+
+
+def unpack(data: bytes) -> Signature:
+    """The signature that :func:`pack` wrote.
+
+    Raises:
+        StoreError: if these bytes are not one, and what to do.
+    """
+    if len(data) < _HEADER.size or data[0] != SIGNATURE_VERSION:
+        raise StoreError(_refusal(data, f"a signature starts with version {SIGNATURE_VERSION}"))
+    _, width, height, columns, rows, chroma_columns, chroma_rows = _HEADER.unpack_from(data)
+    size, chroma_size = columns * rows, chroma_columns * chroma_rows
+    expected = _HEADER.size + size + 2 * chroma_size
+    if not (size and width and height) or (chroma_columns == 0) != (chroma_rows == 0):
+        raise StoreError(_refusal(data, f"{columns} x {rows} pixels of {width} x {height} is no picture"))
+    if len(data) != expected:
+        raise StoreError(_refusal(data, f"its header announces {expected}"))
+    luma = np.frombuffer(data, np.uint8, size, _HEADER.size).reshape(rows, columns)
+    chroma = None
+    if chroma_size:
+        planes = np.frombuffer(data, np.uint8, 2 * chroma_size, _HEADER.size + size)
+        chroma = planes.reshape(2, chroma_rows, chroma_columns)
+    return Signature(width, height, luma, chroma)
+
+
+def _refusal(data: bytes, why: str) -> str:
+    return f"not a picture's signature: {len(data)} bytes, {why}; materialize the source's images again"
