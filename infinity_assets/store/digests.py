@@ -24,11 +24,14 @@ ZERO: Lanes = np.zeros(8, dtype=np.uint32)
 
 
 def row_digests(table: pa.Table) -> npt.NDArray[np.uint32]:
-    """Digest of each row, shape (rows, 8), dtype uint32. Binary columns enter as hex."""
+    """Digest of each row, shape (rows, 8), dtype uint32. Binary enters as hex, in lists too."""
     if table.num_rows == 0:
         return np.zeros((0, 8), dtype=np.uint32)
     frame = pl.DataFrame(pl.from_arrow(table))
-    frame = frame.with_columns(pl.col(pl.Binary).bin.encode("hex"))
+    frame = frame.with_columns(
+        pl.col(pl.Binary).bin.encode("hex"),
+        pl.col(pl.List(pl.Binary)).list.eval(pl.element().bin.encode("hex")),
+    )
     buffer = io.BytesIO()
     frame.write_ndjson(buffer)
     lines = buffer.getvalue().split(b"\n")[:-1]

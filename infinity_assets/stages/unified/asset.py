@@ -14,7 +14,7 @@ from infinity_assets.stages.images.schema import IMAGES
 from infinity_assets.stages.unified.draft import DRAFT_VERSION
 from infinity_assets.stages.unified.finalize import FINAL_VERSION
 from infinity_assets.stages.unified.schema import UNIFIED
-from infinity_assets.stages.unified.text import CANONICAL_VERSION, TEXT_MEASURE_VERSION
+from infinity_assets.stages.unified.text import CANONICAL_VERSION, TEXT_MEASURE_VERSION, fingerprint_version
 
 IMAGES_STAGE = StageAsset(
     name="images",
@@ -43,7 +43,12 @@ UNIFIED_STAGE = StageAsset(
     kinds=frozenset({"lance", "polars"}),
     owner=ENGINEERS,
     code_version=code_version(
-        UNIFIED.version, DRAFT_VERSION, FINAL_VERSION, CANONICAL_VERSION, TEXT_MEASURE_VERSION
+        UNIFIED.version,
+        DRAFT_VERSION,
+        FINAL_VERSION,
+        CANONICAL_VERSION,
+        TEXT_MEASURE_VERSION,
+        *fingerprint_version(),
     ),
     deps=(dg.AssetDep("raw"),),
     extra_checks=("drop_rate_drift", "language_drift"),

@@ -17,6 +17,8 @@ from infinity_assets.errors import one_line
 from infinity_assets.readers import parse_options
 from infinity_assets.readers.base import MARKERS, Locator, Record, RowError, Slice, Turn, canonical_json
 from infinity_assets.readers.files import FileEntry, SourceFiles, matches
+from infinity_assets.similarity.exchanges import Exchanges
+from infinity_assets.similarity.texts import conversation_of, text_signatures
 from infinity_assets.sources.model import SourceSpec
 from infinity_assets.sources.roots import Roots, open_roots
 from infinity_assets.stages.raw.schema import RAW
@@ -26,6 +28,7 @@ from infinity_assets.stages.unified.text import (
     TEXT_MEASURE_VERSION,
     TOKENIZER,
     count_tokens,
+    fingerprint_version,
     identify_languages,
     text_hash,
     without_markers,
@@ -62,6 +65,7 @@ def draft_key(spec: SourceSpec, piece: Slice) -> str:
         CANONICAL_VERSION,
         TEXT_MEASURE_VERSION,
         TOKENIZER,
+        fingerprint_version(),
         reader.name,
         reader.version,
         options.model_dump_json(),
@@ -165,11 +169,13 @@ def _files(root: str, spec: str, base: str, raw: tuple[int, str]) -> SourceFiles
 def draft_tables(records: Iterable[Record], spec: SourceSpec) -> Iterator[pa.Table]:
     """Draft rows of records, in their order, in :data:`DRAFT_SCHEMA`, a few at a time."""
     drafted = (_draft_row(record, spec) for record in records)
+    exchanges = Exchanges()
     while rows := list(islice(drafted, ROWS_AT_ONCE)):
-        yield _measured(rows)
+        yield _measured(rows, exchanges)
 
 
-def _measured(rows: list[dict[str, Any]]) -> pa.Table:
+def _measured(rows: list[dict[str, Any]], exchanges: Exchanges) -> pa.Table:
+    _fingerprint(rows, exchanges)
     questions = [_joined(row["turns"], "user") for row in rows]
     answers = [_joined(row["turns"], "assistant") for row in rows]
     both = [f"{q}\n{a}".strip() for q, a in zip(questions, answers, strict=True)]
@@ -181,6 +187,17 @@ def _measured(rows: list[dict[str, Any]]) -> pa.Table:
         row["answer_tokens"] = answer if has_turns else None
         row["language"], row["language_score"] = language or (None, None)
     return pa.Table.from_pylist(rows, schema=DRAFT_SCHEMA)
+
+
+def _fingerprint(rows: list[dict[str, Any]], exchanges: Exchanges) -> None:
+    """Add what duplicates are found by: hashes of each exchange, and the signature of the conversation."""
+    cut = [exchanges.of([(turn["role"], turn["text"]) for turn in row["turns"]]) for row in rows]
+    signatures = text_signatures([conversation_of(found) for found in cut])
+    for row, found, signature in zip(rows, cut, signatures, strict=True):
+        hashes = [exchanges.fingerprints(exchange) for exchange in found]
+        row["question_hashes"] = [question for question, _ in hashes]
+        row["turn_hashes"] = [turn for _, turn in hashes]
+        row["text_signature"] = signature
 
 
 def _draft_row(record: Record, spec: SourceSpec) -> dict[str, Any]:

@@ -56,13 +56,19 @@ DRAFT_FIELDS: Final = (
     pa.field("question_tokens", pa.int32()),  # of user turns, markers left out; null where there are no turns
     pa.field("answer_tokens", pa.int32()),  # of assistant turns
     pa.field("text_hash", pa.string()),  # BLAKE3-128 hex of the canonical turns; null where there are none
+    # One entry for each exchange, in order: BLAKE3-128 of the question alone, and with its answers.
+    pa.field("question_hashes", pa.list_(pa.binary(16)), nullable=False),
+    pa.field("turn_hashes", pa.list_(pa.binary(16)), nullable=False),
+    pa.field(
+        "text_signature", pa.binary()
+    ),  # MinHash of the conversation; null where there is too little text
     pa.field("marker_added", pa.bool_(), nullable=False),  # a picture without a marker got one
     *VERDICT_FIELDS,
 )
 
 UNIFIED: Final = TableSpec(
     name="unified",
-    version=1,
+    version=2,
     key="sample_id",
     schema=pa.schema(
         [

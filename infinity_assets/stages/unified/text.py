@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import sys
 import unicodedata
 from collections.abc import Sequence
 from functools import cache
@@ -14,6 +13,14 @@ import blake3
 import orjson
 
 from infinity_assets.readers.base import MARKERS, Turn
+from infinity_assets.similarity.normalize import (
+    MAX_MARKS,
+    NORMAL_VERSION,
+    SHORT_TEXT,
+    combining_marks,
+    prompts_version,
+)
+from infinity_assets.similarity.texts import SIGNATURE_VERSION
 
 #: Raised when the canonical form changes; it is part of every text and content hash.
 CANONICAL_VERSION = 1
@@ -31,19 +38,17 @@ MIN_LETTERS = 12
 #: a row, which kills the process. A longer text may so count a few tokens more than in one piece.
 TOKEN_PIECE = 1 << 18
 
-#: Combining marks in a row that are normalized together (UAX #15, Stream-Safe Text Format). Normalizing takes
-#: time in the square of the run: minutes for 400,000 marks.
-MAX_MARKS = 30
-
-#: Characters up to which a text is normalized as it is: 20 ms at worst, and looking for runs costs more.
-SHORT_TEXT = 4096
-
 #: Characters that the language identifier is given: it is linear in them and sure long before.
 LANGUAGE_SAMPLE = 600
 
 _MARKER = re.compile("|".join(re.escape(m) for m in MARKERS.values()))
 _SPACE = re.compile(r"\s+")
 _GRAPHEME_JOINER = "\u034f"  # what Stream-Safe Text puts between marks
+
+
+def fingerprint_version() -> tuple[int, ...]:
+    """What exchange hashes and text signatures are made by; equal versions give equal ones."""
+    return (NORMAL_VERSION, prompts_version(), *SIGNATURE_VERSION)
 
 
 def without_markers(text: str) -> str:
@@ -65,8 +70,7 @@ def _stream_safe(text: str) -> str:
 
 @cache
 def _mark_runs() -> re.Pattern[str]:
-    marks = "".join(map(chr, filter(lambda c: unicodedata.combining(chr(c)), range(sys.maxunicode + 1))))
-    return re.compile(f"[{marks}]{{{MAX_MARKS}}}")
+    return re.compile(f"[{combining_marks()}]{{{MAX_MARKS}}}")
 
 
 def text_hash(turns: Sequence[Turn]) -> str | None:

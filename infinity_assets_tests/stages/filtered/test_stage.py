@@ -43,6 +43,8 @@ def sample(number: int, answer: str = "A red cup.") -> dict[str, Any]:
         "answer_tokens": 5,
         "image_ids": [IMAGE],
         "content_hash": f"{number:032x}",
+        "question_hashes": [],
+        "turn_hashes": [],
         "marker_added": False,
         "verdict": "keep",
     }
