@@ -34,14 +34,16 @@ _INVISIBLE = re.compile(
 _NUL = "\0"
 _END = ".,;:?。、 "  # "!" too, but for 5!
 _START = ",;:。、 "
+_AFTER_INSTRUCTION = _END + "!"
 _QUOTED = {'"': '"', "'": "'", "“": "”", "‘": "’", "«": "»", "「": "」", "『": "』", "`": "`"}
-_LETTER = re.compile(r"\((\w)\)")
-_CHOICE = re.compile(r"(?:[.,;]? |^)\(?([a-z])(?:[.:、]|\)[.:]?)(?= )")
+_CHOICE = re.compile(r"(?:[.,;]? |^)\(?([a-z])(?:[.:、]|\)[.:]?)(?=[ \u3040-\u9fff])")
 
 
 def normal_text(text: str) -> str:
     """A text folded, as it stands in any turn; punctuation inside of it stays."""
-    return _trimmed(_folded(text))
+    folded = _folded(text)
+    bounds = _trimmed(folded, 0, len(folded))
+    return folded[slice(*bounds)] if bounds else folded
 
 
 def normal_question(text: str) -> str:
@@ -96,19 +98,35 @@ def _mark_runs() -> re.Pattern[str]:
     return re.compile(f"([{marks}]{{{MAX_MARKS}}})[{marks}]+")
 
 
-def _trimmed(text: str) -> str:
-    """Without punctuation and quotes at the ends, as long as anything remains."""
+def _trimmed(text: str, start: int, end: int) -> tuple[int, int] | None:
+    """Bounds without punctuation and quotes at the ends; None where nothing else is within."""
     while True:
-        found = text.rstrip(_END).lstrip(_START)
-        if found.endswith("!") and not found.rstrip("!")[-1:].isdigit():
-            found = found.rstrip("!")
-        if len(found) > 2 and _QUOTED.get(found[0]) == found[-1] and found[0] not in found[1:-1]:
-            found = found[1:-1]
-        if letter := _LETTER.fullmatch(found):
-            found = letter[1]
-        if not found or found == text:
-            return text
-        text = found
+        low, high = _unpunctuated(text, start, end)
+        if low == high:
+            return None
+        closing = _QUOTED.get(text[low])
+        quoted = closing == text[high - 1] and high - low > 2 and text.find(text[low], low + 1, high - 1) < 0
+        lettered = high - low == 3 and text[low] == "(" and text[high - 1] == ")" and text[low + 1].isalnum()
+        if quoted or lettered:
+            low, high = low + 1, high - 1
+        elif (low, high) == (start, end):
+            return start, end
+        start, end = low, high
+
+
+def _unpunctuated(text: str, start: int, end: int) -> tuple[int, int]:
+    while end > start:
+        shouted = end
+        while shouted > start and text[shouted - 1] == "!":
+            shouted -= 1
+        if shouted == end and text[end - 1] not in _END:
+            break
+        if shouted < end and shouted > start and text[shouted - 1].isdigit():
+            break
+        end = shouted if shouted < end else end - 1
+    while start < end and text[start] in _START:
+        start += 1
+    return start, end
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,31 +168,66 @@ def _by(texts: Iterable[str], part: slice) -> dict[str, tuple[str, ...]]:
 
 
 def _stripped(text: str) -> str:
-    """Without one layer of cues and instructions, then trimmed; as it is where nothing else remains."""
+    """Without cues and instructions at its ends, and trimmed; as it is where nothing else remains."""
+    start, end = 0, len(text)
+    for quote in _prompts().quotes:
+        at = text.find(quote, start, end)
+        end = at if at > 0 else end
+    while (shorter := _peeled(text, start, end)) != (start, end):
+        start, end = shorter
+    return text[start:end]
+
+
+def _peeled(text: str, start: int, end: int) -> tuple[int, int]:
+    """Bounds without one cue or instruction, or only trimmed where there is none. Copies nothing."""
     prompts = _prompts()
-    cut = text
-    for quote in prompts.quotes:
-        cut = cut[: cut.rfind(quote)] if quote in cut else cut
-    for cue in prompts.after:
-        if cut.endswith(cue) and _parted(cut[: -len(cue)][-1:], cue[0]):
-            cut = cut[: -len(cue)]
-            break
-    for cue in prompts.before:
-        if cut.startswith(cue):
-            cut = cut[len(cue) :]
-            break
-    if not cut.strip(_END):
-        return _trimmed(text)
-    cut = _trimmed(cut.strip())
-    for instruction in prompts.ends.get(cut[-2:], ()):
-        if cut.endswith(instruction) and _parted(cut[: -len(instruction)][-1:], instruction[0]):
-            cut = cut[: -len(instruction)]
-            break
-    for instruction in prompts.starts.get(cut[:2], ()):
-        if cut.startswith(instruction) and _parted(cut[len(instruction) :][:1], instruction[-1]):
-            cut = cut[len(instruction) :]
-            break
-    return _trimmed(cut.strip()) if cut.strip(_END) else _trimmed(text)
+    if (length := _ending(text, start, end, prompts.after)) and _trimmed(text, start, end - length):
+        return start, _spaceless_end(text, start, end - length)
+    if (length := _beginning(text, start, end, prompts.before)) and _trimmed(text, start + length, end):
+        return _spaceless_start(text, start + length, end), end
+    start, end = _trimmed(text, start, end) or (start, end)
+    sentences = prompts.ends.get(text[max(end - 2, start) : end], ())
+    if (length := _ending(text, start, end, sentences)) and _trimmed(text, start, end - length):
+        return start, _spaceless_end(text, start, end - length)
+    sentences = prompts.starts.get(text[start : min(start + 2, end)], ())
+    if length := _beginning(text, start, end, sentences):
+        after = start + length
+        while after < end and text[after] in _AFTER_INSTRUCTION:
+            after += 1
+        if _trimmed(text, after, end):
+            return after, end
+    return start, end
+
+
+def _ending(text: str, start: int, end: int, phrases: tuple[str, ...]) -> int:
+    """Characters of the longest of some phrases that the text ends with as words of its own; 0 if none."""
+    if text.endswith(phrases, start, end):
+        for phrase in phrases:
+            at = end - len(phrase)
+            if text.endswith(phrase, start, end) and (at == start or _parted(text[at - 1], phrase[0])):
+                return len(phrase)
+    return 0
+
+
+def _beginning(text: str, start: int, end: int, phrases: tuple[str, ...]) -> int:
+    if text.startswith(phrases, start, end):
+        for phrase in phrases:
+            at = start + len(phrase)
+            if text.startswith(phrase, start, end) and (at == end or _parted(text[at], phrase[-1])):
+                return len(phrase)
+    return 0
+
+
+def _spaceless_end(text: str, start: int, end: int) -> int:
+    while end > start and text[end - 1] == " ":
+        end -= 1
+    return end
+
+
+def _spaceless_start(text: str, start: int, end: int) -> int:
+    while start < end and text[start] == " ":
+        start += 1
+    return start
 
 
 def _parted(outside: str, inside: str) -> bool:
@@ -195,7 +248,7 @@ def _lettered(text: str) -> str:
     parts = [_headless(text[: run[0].start()])]
     for match, following in zip(run, [*run[1:], None], strict=True):
         end = len(text) if following is None else following.start()
-        parts.append(f"{match[1]}){text[match.end() : end]}")
+        parts.append(f"{match[1]}) {text[match.end() : end].strip()}".strip())
     return " ".join(part for part in parts if part)
 
 
