@@ -93,7 +93,7 @@ def _check(hashes: Hashes, radius: int, name: str) -> None:
 
 
 def _search(hashes: Hashes, radius: int, workers: int) -> Iterator[within.Found]:
-    scheme = within.choose(len(hashes), WIDTH, radius, WIDTH) if len(hashes) > 1 else None
+    scheme = within.choose(len(hashes), WIDTH, radius, WIDTH)
     if scheme is None:
         return within.compare_all(hashes, radius)
     with ThreadPoolExecutor(workers) as pool:

@@ -42,13 +42,11 @@ def choose(count: int, width: int, radius: int, entropy: float) -> Scheme | None
 
 
 def search(values: Hashes, radius: int) -> Iterator[Found]:
-    """Each pair within ``radius`` once.
+    """Each pair within ``radius`` once; ``values`` are not empty.
 
     Raises:
         Repeated: if a value occurs twice.
     """
-    if len(values) < 2:
-        return
     packing = Packing.of(values)
     if not packing.bits:
         raise Repeated(int(values[0]))
@@ -68,7 +66,7 @@ def compare_all(values: Hashes, radius: int) -> Iterator[Found]:
     Raises:
         Repeated: if a value occurs twice.
     """
-    rows = max(1, CELLS // len(values))
+    rows = max(1, CELLS // max(1, len(values)))
     for start in range(0, len(values), rows):
         rest = values[start:]
         distance = np.bitwise_count(rest[:rows, None] ^ rest[None, :])
