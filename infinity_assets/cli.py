@@ -22,6 +22,8 @@ app = typer.Typer(
 )
 sources_app = typer.Typer(help="The catalogue of sources.", no_args_is_help=True)
 app.add_typer(sources_app, name="sources")
+taxonomy_app = typer.Typer(help="The tree of instructions and its versions.", no_args_is_help=True)
+app.add_typer(taxonomy_app, name="taxonomy")
 
 Home = Annotated[
     Path, typer.Option(envvar="INFINITY_HOME", help="Folder of tables, exports and Dagster's records.")
@@ -118,6 +120,35 @@ def check_sources(catalogue: CatalogueFolder) -> None:
     print(f"valid sources: {len(found)}, problems: {len(problems)}")
     if problems:
         raise typer.Exit(1)
+
+
+@taxonomy_app.command("check")
+@_told
+def check_taxonomy(
+    changes: Annotated[Path, typer.Argument(help="A file of changes, as it would stand beside the tree.")],
+) -> None:
+    """Say what a file of changes would do to the latest version, or why it does not fit."""
+    from infinity_assets.errors import CatalogueError
+    from infinity_assets.stages.tagged.taxonomy import changed, differences, load_taxonomy, read_changes
+
+    latest, proposed = load_taxonomy(), read_changes(changes)
+    if proposed[0] != latest.version + 1:
+        raise CatalogueError(f"{changes}: makes version {proposed[0]}; the next one is {latest.version + 1}")
+    new = changed(latest, proposed, str(changes))
+    print(f"{latest.label} -> {new.label}, {len(new.leaves)} leaves")
+    print("\n".join(differences(latest, new)))
+
+
+@taxonomy_app.command("diff")
+@_told
+def diff_taxonomy(
+    old: Annotated[int, typer.Argument(min=1)], new: Annotated[int, typer.Argument(min=1)]
+) -> None:
+    """What changed from one published version to another."""
+    from infinity_assets.stages.tagged.taxonomy import differences, load_taxonomy
+
+    lines = differences(load_taxonomy(version=old), load_taxonomy(version=new))
+    print("\n".join(lines) or "nothing changed")
 
 
 @app.command()

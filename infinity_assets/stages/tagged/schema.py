@@ -11,7 +11,7 @@ from infinity_assets.store.tables import TableSpec
 
 TAGGED: Final = TableSpec(
     name="tagged",
-    version=1,
+    version=2,
     key="sample_id",
     schema=pa.schema(
         [
@@ -21,7 +21,13 @@ TAGGED: Final = TableSpec(
                 "tag_sources", pa.list_(pa.string()), nullable=False
             ),  # caption, annotation: one per tag
             pa.field("question_type", pa.string()),  # by rule; null where there is no question
+            # The three levels of each question's leaf, one for each user turn that says something, in order;
+            # null where no rule holds, and where there is nothing to see.
+            pa.field("instruction_l1", pa.list_(pa.string()), nullable=False),
+            pa.field("instruction_l2", pa.list_(pa.string()), nullable=False),
+            pa.field("instruction_l3", pa.list_(pa.string()), nullable=False),
             pa.field("vocabulary", pa.string(), nullable=False),  # name and version of the tag list
+            pa.field("taxonomy", pa.string(), nullable=False),  # name and version of the tree of instructions
             *VERDICT_FIELDS,
         ]
     ),

@@ -12,8 +12,10 @@ from infinity_assets.errors import StoreError
 from infinity_assets.platform import Platform
 from infinity_assets.stages.deduped.schema import DEDUPED
 from infinity_assets.stages.publish import StageResult, publish, verdict_stats
+from infinity_assets.stages.tagged.instructions import INSTRUCTION_VERSION
 from infinity_assets.stages.tagged.schema import TAGGED
 from infinity_assets.stages.tagged.tags import TAG_VERSION, UNIFIED_COLUMNS, tag_batch
+from infinity_assets.stages.tagged.taxonomy import Taxonomy, load_taxonomy
 from infinity_assets.stages.tagged.vocabulary import Vocabulary, load_vocabulary
 from infinity_assets.stages.unified.schema import UNIFIED
 from infinity_assets.stages.verdicts import KEEP
@@ -34,15 +36,14 @@ def materialize_tagged(platform: Platform, source: str, run_id: str) -> StageRes
     unified = platform.store.require(UNIFIED, source)
     deduped = platform.store.require(DEDUPED, source)
     require_parallel(unified, deduped)
-    vocabulary = load_vocabulary()
+    vocabulary, taxonomy = load_vocabulary(), load_taxonomy()
+    versions = (TAG_VERSION, INSTRUCTION_VERSION, vocabulary.hash, taxonomy.hash)
     transaction = platform.store.begin(TAGGED, source)
     pairs = zip(unified.shards, deduped.shards, strict=True)
-    keys = [
-        key_of("tagged", TAG_VERSION, vocabulary.hash, mine.digest, theirs.digest) for mine, theirs in pairs
-    ]
+    keys = [key_of("tagged", *versions, mine.digest, theirs.digest) for mine, theirs in pairs]
     have = {key: transaction.have(key) for key in keys}
     for group in grouped([i for i, key in enumerate(keys) if have[key] is None], unified.shards):
-        have |= _tag(transaction, unified, deduped, {keys[i]: i for i in group}, vocabulary)
+        have |= _tag(transaction, unified, deduped, {keys[i]: i for i in group}, vocabulary, taxonomy)
     shards = [shard for key in keys if (shard := have[key]) is not None]
     kept = sum(s.stats["verdicts"].get(KEEP, 0) for s in deduped.shards)
     return publish(
@@ -55,6 +56,8 @@ def materialize_tagged(platform: Platform, source: str, run_id: str) -> StageRes
             "vocabulary": vocabulary.label,
             "tagged": sum(s.stats["tagged"] for s in shards),
             "question_types": _sum(shards, "question_types"),
+            "taxonomy": taxonomy.label,
+            "instructions": _sum(shards, "instructions"),
         },
     )
 
@@ -117,13 +120,14 @@ def _tag(
     deduped: Published,
     places: Mapping[str, int],
     vocabulary: Vocabulary,
+    taxonomy: Taxonomy,
 ) -> dict[str, Shard]:
     """Tag several shards as one batch, and stage each under its key."""
     rows = []
     for place in places.values():
         kept = deduped.read_shard(deduped.shards[place], ["sample_id", "verdict"])
         rows.append(kept_rows(unified, unified.shards[place], kept, UNIFIED_COLUMNS))
-    tagged, first = tag_batch(pa.concat_tables(rows), vocabulary), 0
+    tagged, first = tag_batch(pa.concat_tables(rows), vocabulary, taxonomy), 0
     staged = {}
     for key, part in zip(places, rows, strict=True):
         table = tagged.slice(first, part.num_rows)
@@ -136,10 +140,14 @@ def _stats(table: pa.Table) -> dict[str, Any]:
     return verdict_stats(table, TAGGED.key) | {
         "ids": table_digest(table.select(["sample_id"])),  # what filtered depends on: not on the tags
         "tagged": pc.sum(pc.greater(pc.list_value_length(table.column("image_tags")), 0)).as_py() or 0,
-        "question_types": {
-            str(entry["values"]): entry["counts"]
-            for entry in pc.value_counts(table.column("question_type").drop_null()).to_pylist()
-        },
+        "question_types": _counts(table.column("question_type")),
+        "instructions": _counts(pc.list_flatten(table.column("instruction_l3"))),
+    }
+
+
+def _counts(values: pa.ChunkedArray) -> dict[str, int]:
+    return {
+        str(entry["values"]): entry["counts"] for entry in pc.value_counts(values.drop_null()).to_pylist()
     }
 
 

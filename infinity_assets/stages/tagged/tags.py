@@ -11,13 +11,15 @@ from typing import Final
 import polars as pl
 import pyarrow as pa
 
+from infinity_assets.stages.tagged.instructions import instruction_leaves
 from infinity_assets.stages.tagged.question_types import question_types
 from infinity_assets.stages.tagged.schema import TAGGED
+from infinity_assets.stages.tagged.taxonomy import Taxonomy
 from infinity_assets.stages.tagged.vocabulary import Vocabulary
 from infinity_assets.stages.verdicts import KEEP
 
 #: Raised whenever the same sample would get other tags or another question type by the same vocabulary.
-TAG_VERSION: Final = 1
+TAG_VERSION: Final = 2
 
 #: Columns of ``unified`` that are read.
 UNIFIED_COLUMNS: Final = ("sample_id", "turns", "media", "annotations")
@@ -35,12 +37,13 @@ _MARKER = r"<(?:image|video|audio)>"
 _DENIAL = r"^\W*(?:no|not|none|没有|不是|不|否)(?:\W|$)"
 
 
-def tag_batch(rows: pa.Table, vocabulary: Vocabulary) -> pa.Table:
-    """Tags and question type of every sample.
+def tag_batch(rows: pa.Table, vocabulary: Vocabulary, taxonomy: Taxonomy) -> pa.Table:
+    """Tags, question type and instructions of every sample.
 
     Args:
         rows: rows of ``unified`` with at least :data:`UNIFIED_COLUMNS`.
         vocabulary: the tags and their spellings.
+        taxonomy: the tree of instructions.
 
     Returns:
         One row for each sample, in order, in the schema of ``tagged``; the verdict is always keep. A sample
@@ -57,12 +60,22 @@ def tag_batch(rows: pa.Table, vocabulary: Vocabulary) -> pa.Table:
         .group_by("row", maintain_order=True)
         .agg(image_tags="tag", tag_sources=pl.col("rank").replace_strict(dict(enumerate(SOURCES))))
     )
-    questions = (
+    asked = (
         turns.filter(pl.col("role") == "user")
         .select("row", question=pl.col("text").str.replace_all(_MARKER, " ").str.strip_chars())
         .filter(pl.col("question") != "")
-        .group_by("row")
-        .agg(pl.col("question").first())
+        .join(frame.select("row", "pictured"), on="row", how="left", maintain_order="left")
+    )
+    levels = instruction_leaves(asked["question"], asked["pictured"].fill_null(False), taxonomy)
+    questions = (
+        asked.hstack(levels)
+        .group_by("row", maintain_order=True)
+        .agg(
+            pl.col("question").first(),
+            instruction_l1="l1",
+            instruction_l2="l2",
+            instruction_l3="l3",
+        )
     )
     joined = frame.select("row", "sample_id", "pictured").join(
         tags, on="row", how="left", maintain_order="left"
@@ -74,7 +87,11 @@ def tag_batch(rows: pa.Table, vocabulary: Vocabulary) -> pa.Table:
         pl.col("image_tags").fill_null(none),
         pl.col("tag_sources").fill_null(none),
         question_types(joined["question"], joined["pictured"]),
+        pl.col("instruction_l1").fill_null(none),
+        pl.col("instruction_l2").fill_null(none),
+        pl.col("instruction_l3").fill_null(none),
         vocabulary=pl.lit(vocabulary.label),
+        taxonomy=pl.lit(taxonomy.label),
         verdict=pl.lit(KEEP),
         reason=pl.lit(None, dtype=pl.String),
         detail=pl.lit(None, dtype=pl.String),
