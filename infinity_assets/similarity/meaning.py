@@ -21,25 +21,17 @@ _TOKEN = re.compile(
 _PROSE_SIGNS = frozenset("-()[]_/*")
 
 
-def same_question(left: str, right: str, min_words: int) -> bool:
-    """Whether two questions in normal form ask the same: equal, or long and different only in plain words."""
-    if left == right:
-        return True
-    words = _words()
-    a, b = list(_tokens(left)), list(_tokens(right))
-    if min(map(_word_count, (a, b))) < min_words:
-        return False
-    return [t for t in a if t not in words.plain] == [t for t in b if t not in words.plain]
+def same_question(left: str, right: str) -> bool:
+    """Whether two long, normal questions that are alike ask the same: all but plain words are equal."""
+    plain = _words().plain
+    a, b = ([token for token in _tokens(text) if token not in plain] for text in (left, right))
+    return a == b
 
 
-def same_answer(left: str, right: str, min_words: int) -> bool:
-    """Whether two answers in normal form say the same: equal, or long and with the same telling words."""
-    if left == right:
-        return True
-    a, b = list(_tokens(left)), list(_tokens(right))
-    if min(map(_word_count, (a, b))) < min_words:
-        return False
-    return [t for t in a if _tells(t)] == [t for t in b if _tells(t)]
+def same_answer(left: str, right: str) -> bool:
+    """Whether two long, normal answers that are alike say the same: their telling words are equal."""
+    a, b = ([token for token in _tokens(text) if _tells(token)] for text in (left, right))
+    return a == b
 
 
 def _tells(token: str) -> bool:
@@ -47,10 +39,6 @@ def _tells(token: str) -> bool:
     if token in words.telling or token[-1].isdigit():
         return True
     return not token[0].isalpha() and token not in _PROSE_SIGNS
-
-
-def _word_count(tokens: list[str]) -> int:
-    return sum(token[-1].isalnum() for token in tokens)
 
 
 def _tokens(text: str) -> Iterator[str]:

@@ -18,6 +18,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from operator import eq
 
 import numpy as np
 import numpy.typing as npt
@@ -109,14 +110,9 @@ def text_similarity(left: Sequence[str], right: Sequence[str]) -> npt.NDArray[np
 
 def near_texts(left: Sequence[Conversation], right: Sequence[Conversation]) -> npt.NDArray[np.bool_]:
     """Whether each conversation of one is near the same of the other, ``(pairs,)``; equal ones are."""
-    whole = text_similarity([c.text for c in left], [c.text for c in right])
-    question = text_similarity([c.question for c in left], [c.question for c in right])
-    answer = text_similarity([c.answer for c in left], [c.answer for c in right])
-    alike = (whole >= NEAR) & (question >= NEAR) & (answer >= NEAR)
-    found = np.zeros(len(left), bool)
-    for i in np.flatnonzero(alike).tolist():
-        found[i] = _says_the_same(left[i], right[i])
-    return found
+    alike = text_similarity([c.text for c in left], [c.text for c in right]) >= NEAR
+    question = _same_side([c.question for c in left], [c.question for c in right], alike, same_question)
+    return _same_side([c.answer for c in left], [c.answer for c in right], question, same_answer)
 
 
 def near_text(left: Conversation, right: Conversation) -> bool:
@@ -175,10 +171,18 @@ def _sorted(found: list[TextPairs]) -> TextPairs:
     return TextPairs(left[order], right[order], similarity[order], near[order])
 
 
-def _says_the_same(left: Conversation, right: Conversation) -> bool:
-    return same_question(left.question, right.question, MIN_WORDS) and same_answer(
-        left.answer, right.answer, MIN_WORDS
-    )
+def _same_side(
+    left: Sequence[str], right: Sequence[str], wanted: npt.NDArray[np.bool_], same: Callable[[str, str], bool]
+) -> npt.NDArray[np.bool_]:
+    """Which of the wanted pairs have one side equal, or long, alike and the same in meaning."""
+    found: npt.NDArray[np.bool_] = wanted & np.fromiter(map(eq, left, right), bool, len(left))
+    rows = np.flatnonzero(wanted & ~found)
+    a, b = [left[i] for i in rows.tolist()], [right[i] for i in rows.tolist()]
+    long = np.minimum(word_hashes(a).lengths, word_hashes(b).lengths) >= MIN_WORDS
+    near = long & (text_similarity(a, b) >= NEAR)
+    for i in np.flatnonzero(near).tolist():
+        found[rows[i]] = same(a[i], b[i])
+    return found
 
 
 def _shingle_sets(texts: Sequence[str]) -> Ragged:
