@@ -2,53 +2,43 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 
+import numpy as np
+import numpy.typing as npt
+
+from infinity_assets.similarity.shingles import Hashes, Ragged, contains, mixed, text_hashes, word_hashes
+
 #: Raised when the rule changes, or the words that it goes by.
 MEANING_VERSION = 1
 
-#: A number with its sign and fraction, a word (a character where there are no spaces), or a sign.
-_TOKEN = re.compile(
-    r"(?:(?<![\w.)])-)?\d+(?:[.,]\d+)*"
-    r"|[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff\U00020000-\U0003ffff]"
-    r"|[^\W\d_]+|[-+*/=<>^%$€£¥°±×÷≤≥≠√∞∑∫∈∪∩|\\{}\[\]()_]"
-)
-#: Signs that punctuate prose as well.
-_PROSE_SIGNS = frozenset("-()[]_/*")
+
+def question_meaning(words: Ragged, figures: Hashes) -> Hashes:
+    """What two long questions that are alike share if they ask the same: all but plain words. ``(texts,)``.
+
+    Args:
+        words: of each text in normal form.
+        figures: one hash for the figures of each text.
+    """
+    return _meaning(words, ~contains(_words().plain, words.values), figures)
 
 
-def same_question(left: str, right: str) -> bool:
-    """Whether two long, normal questions that are alike ask the same: all but plain words are equal."""
-    plain = _words().plain
-    a, b = ([token for token in _tokens(text) if token not in plain] for text in (left, right))
-    return a == b
+def answer_meaning(words: Ragged, figures: Hashes) -> Hashes:
+    """What two long answers that are alike share if they say the same: telling words. ``(texts,)``."""
+    return _meaning(words, contains(_words().telling, words.values), figures)
 
 
-def same_answer(left: str, right: str) -> bool:
-    """Whether two long, normal answers that are alike say the same: their telling words are equal."""
-    a, b = ([token for token in _tokens(text) if _tells(token)] for text in (left, right))
-    return a == b
-
-
-def _tells(token: str) -> bool:
-    words = _words()
-    if token in words.telling or token[-1].isdigit():
-        return True
-    return not token[0].isalpha() and token not in _PROSE_SIGNS
-
-
-def _tokens(text: str) -> Iterator[str]:
-    return (match.group() for match in _TOKEN.finditer(text))
+def _meaning(words: Ragged, kept: npt.NDArray[np.bool_], figures: Hashes) -> Hashes:
+    before = np.concatenate((np.zeros(1, np.int64), np.cumsum(kept, dtype=np.int64)))
+    return mixed(text_hashes(Ragged(words.values[kept], before[words.starts])) + mixed(figures))
 
 
 @dataclass(frozen=True, slots=True)
 class _Words:
-    telling: frozenset[str]
-    plain: frozenset[str]
+    telling: Hashes  #: sorted
+    plain: Hashes
 
 
 @cache
@@ -56,7 +46,6 @@ def _words() -> _Words:
     import yaml
 
     read = yaml.safe_load((files(__package__) / "telling.yaml").read_text("utf-8"))
-    return _Words(
-        frozenset(read["telling"].split()) | frozenset("".join(read["telling_characters"].split())),
-        frozenset(read["plain"].split()) | frozenset("".join(read["plain_characters"].split())),
-    )
+    telling = read["telling"] + read["telling_characters"]
+    plain = read["plain"] + read["plain_characters"]
+    return _Words(*(np.unique(word_hashes([text]).values) for text in (telling, plain)))

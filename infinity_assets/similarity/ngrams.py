@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from infinity_assets.similarity.shingles import Hashes, Ragged, ngram_hashes, word_hashes
+from infinity_assets.similarity.shingles import Hashes, Ragged, contains, ngram_hashes, word_hashes
 
 #: Words in a run, unless a policy says otherwise.
 NGRAM_WORDS = 13
@@ -42,7 +42,11 @@ def ngrams(texts: Sequence[str], n: int = NGRAM_WORDS) -> Ragged:
         texts: in normal form.
         n: words in a run, at least 1.
     """
-    words = word_hashes(texts)
+    return runs_of(word_hashes(texts), n)
+
+
+def runs_of(words: Ragged, n: int) -> Ragged:
+    """:func:`ngrams` of texts whose words are hashed already."""
     rows = np.minimum(words.lengths, n)
     values = np.empty(int(np.where(rows > 0, words.lengths - rows + 1, 0).sum()), np.uint64)
     starts = np.concatenate(([0], np.cumsum(np.where(rows > 0, words.lengths - rows + 1, 0)))).astype(
@@ -70,16 +74,6 @@ def ngram_set(texts: Sequence[str], n: int = NGRAM_WORDS, shortest: int = 1) -> 
     found = [ngram_hashes(_some(held, rows == length), length).values for length in lengths]
     hashes = np.unique(np.concatenate(found)) if found else np.empty(0, np.uint64)
     return NgramSet(n, tuple(lengths), hashes)
-
-
-def contains(sorted_hashes: Hashes, wanted: Hashes) -> npt.NDArray[np.bool_]:
-    """Which of some hashes are in a sorted array of distinct ones, ``(wanted,)``."""
-    if len(sorted_hashes) == 0:
-        return np.zeros(len(wanted), bool)
-    places = np.searchsorted(sorted_hashes, wanted)
-    places[places == len(sorted_hashes)] = 0
-    found: npt.NDArray[np.bool_] = sorted_hashes[places] == wanted
-    return found
 
 
 def _shares(known: NgramSet, words: Ragged) -> npt.NDArray[np.float64]:

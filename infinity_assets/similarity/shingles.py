@@ -9,8 +9,9 @@ accidents, not against a forger; whatever acts on them looks at the texts again.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 import numpy.typing as npt
@@ -20,7 +21,7 @@ Hashes = npt.NDArray[np.uint64]
 #: Raised when the same texts give other hashes.
 SHINGLE_VERSION = 1
 
-_GAP = re.compile(r"[\W_]+")
+_WORD = re.compile(r"[^\W_]+")
 #: Scripts without spaces between words, as ranges of code points: Thai and Lao, Burmese, Khmer, kana, Han
 #: (with its compatibility forms and the planes beyond the first).
 _UNSPACED = (
@@ -32,7 +33,14 @@ _UNSPACED = (
     (0xF900, 0xFAFF),
     (0x20000, 0x3FFFF),
 )
-_SPACE = np.uint32(ord(" "))
+_DIGITS = re.compile(r"\d+")
+_SIGNS = r"+=<>^%$€£¥°±×÷≤≥≠√∞∑∫∈∪∩|\{}"
+
+#: What a character is: between runs, in a run, a run of its own; a digit, or what counts before a digit.
+_GAP, _LETTER, _ALONE, _DIGIT, _BEFORE_DIGIT = range(5)
+Kinds = npt.NDArray[np.uint8]  #: the kind of each code point up to :data:`_LAST_WORD`
+#: Code points from here on are in no word.
+_LAST_WORD = 0x3FFFF
 #: Odd, so that its powers have inverses modulo 2^64. Steele and Vigna, arXiv 2001.05304, table 4.
 _BASE = 0xD1342543DE82EF95
 _BASE_INVERSE = pow(_BASE, -1, 1 << 64)
@@ -62,6 +70,18 @@ class Ragged:
 
 def word_hashes(texts: Sequence[str]) -> Ragged:
     """A hash for each word of each text, in order. Case and form count: give normalized texts."""
+    return _hashes(texts, _words)
+
+
+def figure_hashes(texts: Sequence[str]) -> Ragged:
+    """A hash for each run of digits and of signs of formulas and amounts of each text, in order.
+
+    A hyphen counts before a digit; signs that punctuate prose do not.
+    """
+    return _hashes(texts, _figures)
+
+
+def _hashes(texts: Sequence[str], kinds: Callable[[], Kinds]) -> Ragged:
     values: list[Hashes] = []
     lengths: list[npt.NDArray[np.int64]] = []
     at = 0
@@ -70,7 +90,7 @@ def word_hashes(texts: Sequence[str]) -> Ragged:
         while end < len(texts) and (end == at or chars + len(texts[end]) <= CHARS_AT_ONCE):
             chars += len(texts[end])
             end += 1
-        found, counts = _hash_words(texts[at:end])
+        found, counts = _hash_runs(texts[at:end], kinds())
         values.append(found)
         lengths.append(counts)
         at = end
@@ -120,40 +140,71 @@ def mixed(values: Hashes) -> Hashes:
     return spread
 
 
+def contains(sorted_hashes: Hashes, wanted: Hashes) -> npt.NDArray[np.bool_]:
+    """Which of some hashes are in a sorted array of distinct ones, ``(wanted,)``."""
+    if len(sorted_hashes) == 0:
+        return np.zeros(len(wanted), bool)
+    places = np.searchsorted(sorted_hashes, wanted)
+    places[places == len(sorted_hashes)] = 0
+    found: npt.NDArray[np.bool_] = sorted_hashes[places] == wanted
+    return found
+
+
 def _ragged(values: list[Hashes], lengths: list[npt.NDArray[np.int64]]) -> Ragged:
     counts = np.concatenate(lengths) if lengths else np.empty(0, np.int64)
     flat = np.concatenate(values) if values else np.empty(0, np.uint64)
     return Ragged(flat, np.concatenate(([0], np.cumsum(counts))).astype(np.int64))
 
 
-def _hash_words(texts: Sequence[str]) -> tuple[Hashes, npt.NDArray[np.int64]]:
-    """Hashes of all words, and how many each text has.
+def _hash_runs(texts: Sequence[str], kinds: Kinds) -> tuple[Hashes, npt.NDArray[np.int64]]:
+    """Hashes of all runs of characters of some kind, and how many each text has.
 
-    A word's hash is a polynomial of its characters modulo 2^64, read off one running sum over all texts.
+    A run's hash is a polynomial of its characters modulo 2^64, read off one running sum over all texts.
     """
-    spaced = [_GAP.sub(" ", text) for text in texts]
-    joined = " ".join(spaced) + " "
-    chars = np.frombuffer(joined.encode("utf-32-le", "surrogatepass"), np.uint32)
-    alone = np.zeros(len(chars), bool) if joined.isascii() else _unspaced(chars)
-    filled = chars != _SPACE
+    joined = "\n".join(texts) + "\n"
+    if joined.isascii():
+        chars = np.frombuffer(joined.encode("ascii"), np.uint8)
+        kind = kinds[chars]
+    else:
+        chars = np.frombuffer(joined.encode("utf-32-le", "surrogatepass"), np.uint32)
+        kind = kinds[np.minimum(chars, _LAST_WORD)]
+    filled, alone = kind != _GAP, kind == _ALONE
+    filled[:-1] &= (kind[:-1] != _BEFORE_DIGIT) | (kind[1:] == _DIGIT)
     starts = filled.copy()
     starts[1:] &= ~filled[:-1] | alone[1:] | alone[:-1]
     firsts = np.flatnonzero(starts)
-    ends = filled.copy()
+    ends = filled
     ends[:-1] &= ~filled[1:] | starts[1:]
     lasts = np.flatnonzero(ends)
     powers, inverses = _powers(len(chars))
-    running = np.concatenate((np.zeros(1, np.uint64), np.cumsum((chars + np.uint64(1)) * powers)))
+    running = np.zeros(len(chars) + 1, np.uint64)
+    np.cumsum((chars + np.uint64(1)) * powers, out=running[1:])
     sums = (running[lasts + 1] - running[firsts]) * inverses[firsts]
-    bounds = np.concatenate(([0], np.cumsum([len(s) + 1 for s in spaced])))
+    bounds = np.concatenate(([0], np.cumsum([len(text) + 1 for text in texts])))
     return mixed(sums), np.diff(np.searchsorted(firsts, bounds))
 
 
-def _unspaced(chars: npt.NDArray[np.uint32]) -> npt.NDArray[np.bool_]:
-    found = np.zeros(len(chars), bool)
+@cache
+def _words() -> Kinds:
+    kinds = _kinds_of(_WORD, _LETTER)
     for low, high in _UNSPACED:
-        found |= (chars >= low) & (chars <= high)
-    return found
+        kinds[low : high + 1][kinds[low : high + 1] == _LETTER] = _ALONE
+    return kinds
+
+
+@cache
+def _figures() -> Kinds:
+    kinds = _kinds_of(_DIGITS, _DIGIT)
+    kinds[[ord(sign) for sign in _SIGNS]] = _LETTER
+    kinds[ord("-")] = _BEFORE_DIGIT
+    return kinds
+
+
+def _kinds_of(pattern: re.Pattern[str], kind: int) -> Kinds:
+    kinds = np.full(_LAST_WORD + 1, _GAP, np.uint8)
+    for run in pattern.finditer("".join(map(chr, range(_LAST_WORD)))):
+        kinds[run.start() : run.end()] = kind
+    return kinds
 
 
 _powers_kept: tuple[Hashes, Hashes] = (np.ones(1, np.uint64), np.ones(1, np.uint64))

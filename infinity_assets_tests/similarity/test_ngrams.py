@@ -6,7 +6,8 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from infinity_assets.similarity.ngrams import contains, ngram_set, ngrams
+from infinity_assets.similarity.ngrams import ngram_set, ngrams
+from infinity_assets.similarity.shingles import contains
 
 TEXTS = st.lists(st.lists(st.sampled_from("abcd图"), max_size=12).map(" ".join), max_size=8)
 ITEM = "which of these birds has a longer beak than the one on the left branch"
