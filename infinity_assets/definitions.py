@@ -20,6 +20,7 @@ from infinity_assets.stages.exported.asset import exported_assets
 from infinity_assets.stages.filtered.asset import filtered_assets
 from infinity_assets.stages.mixed.asset import mixed_assets
 from infinity_assets.stages.raw.asset import raw_assets
+from infinity_assets.stages.tag_associations.asset import tag_associations_assets
 from infinity_assets.stages.tagged.asset import tagged_assets
 from infinity_assets.stages.unified.asset import unified_assets
 
@@ -49,6 +50,7 @@ def platform_defs(platform: Platform, listener: Listener = nobody) -> dg.Definit
             duplicate_ledger_assets(sources),
             deduped_assets(sources),
             tagged_assets(sources),
+            tag_associations_assets(),
             filtered_assets(sources),
             mixed_assets(training_stages),
             *exported_assets(training_stages),

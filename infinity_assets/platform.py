@@ -5,11 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
+
+import pyarrow as pa
 
 from infinity_assets.settings import Settings
 from infinity_assets.sources.catalogue import Catalogue, load_catalogue
 from infinity_assets.stages.filtered.policy import Policy, load_policy
+from infinity_assets.stages.filtered.schema import FILTERED
 from infinity_assets.stages.mixed.spec import MixSpec, load_mixes
+from infinity_assets.stages.tag_associations.policy import AssociationPolicy, load_association_policy
 from infinity_assets.store.tables import Store
 
 
@@ -34,9 +39,31 @@ class Platform:
         """What is dropped."""
         return load_policy(self.settings.policy)
 
+    def dropped_later(self, source: str) -> pa.Table:
+        """``sample_id`` and ``reason`` of what ``filtered`` drops for a cause that duplicates need not share.
+
+        The ledger comes before ``filtered`` and asks what the last one said: see ``barring`` of the policy.
+        """
+        found = self.store.published(FILTERED, source) if self.policy.duplicates.barring else None
+        columns = ["sample_id", "reason"]
+        if found is None:
+            return FILTERED.schema.empty_table().select(columns)
+        reasons = ", ".join(f"'{reason}'" for reason in self.policy.duplicates.barring)
+        return found.read(columns, f"verdict = 'drop' AND reason IN ({reasons})")
+
     @cached_property
     def mixes(self) -> Mapping[str, MixSpec]:
         """What each training stage asks for."""
         beside = self.settings.catalogue / "mixes.yaml"
         path = self.settings.mixes or (beside if beside.exists() else None)
         return load_mixes(path)
+
+    @cached_property
+    def associations(self) -> AssociationPolicy:
+        """The seed set of associations, and how they are counted."""
+        return load_association_policy(self._beside("associations.yaml"))
+
+    def _beside(self, name: str) -> Path | None:
+        """A file of the catalogue folder, if it is there."""
+        path = self.settings.catalogue / name
+        return path if path.exists() else None

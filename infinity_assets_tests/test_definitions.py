@@ -24,7 +24,7 @@ def draw(definitions: dg.Definitions) -> str:
     for key in sorted(graph.get_all_asset_keys(), key=lambda k: (graph.get(k).group_name, k.path)):
         node = graph.get(key)
         kinds = ", ".join(sorted(node.kinds))
-        keys = ", ".join(node.partitions_def.get_partition_keys())
+        keys = ", ".join(node.partitions_def.get_partition_keys()) if node.partitions_def else "no partitions"
         lines.append(f"{key.to_user_string()} [{node.group_name}] ({kinds}) for {keys}")
         for parent in sorted(node.parent_keys):
             mapping = node.partition_mappings.get(parent)

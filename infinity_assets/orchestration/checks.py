@@ -19,6 +19,7 @@ from infinity_assets.orchestration.links import Links
 from infinity_assets.quality.audit import CheckResult
 from infinity_assets.quality.contract import Check, Contract
 from infinity_assets.stages.exported.parity import PARITY_CHECK, PARITY_PROMISE
+from infinity_assets.stages.tag_associations.stage import HIT_RATE_CHECK, HIT_RATE_PROMISE
 
 DRIFT_CHECKS: Final = {
     "drop_rate_drift": "the share of rows lost to any one reason is about that of the last materialization",
@@ -33,7 +34,7 @@ COLUMN_CHECKS: Final = {
 
 
 def check_specs(
-    asset: str, contract: Contract, partitions: dg.PartitionsDefinition, extra: Sequence[str] = ()
+    asset: str, contract: Contract, partitions: dg.PartitionsDefinition | None, extra: Sequence[str] = ()
 ) -> list[dg.AssetCheckSpec]:
     """The checks of the contract, and further ones, for each partition.
 
@@ -47,6 +48,7 @@ def check_specs(
     known = {
         **{name: (text, False) for name, text in DRIFT_CHECKS.items()},
         PARITY_CHECK: (PARITY_PROMISE, True),
+        HIT_RATE_CHECK: (HIT_RATE_PROMISE, False),
     }
     promises |= {name: known[name] for name in extra}
     with warnings.catch_warnings():

@@ -35,9 +35,14 @@ CONVERGE: Final = dg.define_asset_job(
     selection=[*_COMPARED, *_DECIDED],
     description="Compare a source with all published ones again, and decide its samples anew.",
 )
+ASSOCIATE: Final = dg.define_asset_job(
+    "associate",
+    selection=["tag_associations"],
+    description="Count which pictures suit which instructions, on the seed set that associations.yaml pins.",
+)
 MIX: Final = dg.define_asset_job(
     "mix",
     selection=dg.AssetSelection.groups(groups.MIX, groups.EXPORT),
     description="Plan one training stage from all published sources, and write it in every format.",
 )
-ALL: Final = (SOURCE_PIPELINE, INGEST, DECIDE, CONVERGE, MIX)
+ALL: Final = (SOURCE_PIPELINE, INGEST, DECIDE, CONVERGE, ASSOCIATE, MIX)

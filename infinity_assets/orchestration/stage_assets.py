@@ -25,6 +25,9 @@ from infinity_assets.store.tables import TableSpec
 
 DATA_VERSION_TAG = "dagster/data_version"
 
+#: What the one partition of an asset without partitions is called where a name is needed.
+WHOLE = "all"
+
 
 @dataclass(frozen=True, slots=True)
 class StageAsset:
@@ -42,7 +45,7 @@ class StageAsset:
     extra_checks: Sequence[str] = ()
     tags: Mapping[str, str] = field(default_factory=dict)
 
-    def spec(self, partitions: dg.PartitionsDefinition) -> dg.AssetSpec:
+    def spec(self, partitions: dg.PartitionsDefinition | None) -> dg.AssetSpec:
         """The asset as Dagster knows it."""
         return dg.AssetSpec(
             self.name,
@@ -83,7 +86,7 @@ Compute = Callable[[StageRun], Sequence[StageOutput]]
 
 
 def stage_asset(
-    stages: Sequence[StageAsset], partitions: dg.PartitionsDefinition, compute: Compute
+    stages: Sequence[StageAsset], partitions: dg.PartitionsDefinition | None, compute: Compute
 ) -> dg.AssetsDefinition:
     """One asset, or several that one function publishes together.
 
@@ -92,7 +95,7 @@ def stage_asset(
 
     Args:
         stages: the assets, in the order in which they are published.
-        partitions: theirs.
+        partitions: theirs; None for an asset without.
         compute: publishes one partition of all of them.
     """
     specs = [stage.spec(partitions) for stage in stages]
@@ -113,7 +116,7 @@ def stage_asset(
         platform: Platform = getattr(context.resources, PLATFORM)
         listener: Listener = getattr(context.resources, PROGRESS)
         names = [stage.name for stage in stages]
-        partition = context.partition_key
+        partition = context.partition_key if context.has_partition_key else WHOLE
 
         def tell(phase: str, done: int, total: int) -> None:
             listener(StageEvent(names[-1], partition, "advanced", phase=phase, done=done, total=total))
@@ -203,7 +206,8 @@ def _drift(
 
 def _last(instance: dg.DagsterInstance, asset: str, partition: str) -> dict[str, Any] | None:
     """Rows, reasons and languages of the partition's last materialization; None where there is none."""
-    where = dg.AssetRecordsFilter(dg.AssetKey(asset), asset_partitions=[partition])
+    of = [partition] if partition != WHOLE else None
+    where = dg.AssetRecordsFilter(dg.AssetKey(asset), asset_partitions=of)
     records = instance.fetch_materializations(where, limit=1).records
     event = records[0].asset_materialization if records else None
     if event is None or "dagster/row_count" not in event.metadata:

@@ -16,6 +16,7 @@ from infinity_assets.stages.images.schema import IMAGES
 from infinity_assets.stages.mixed.schema import MIXED
 from infinity_assets.stages.publish import Counts, count
 from infinity_assets.stages.raw.schema import RAW
+from infinity_assets.stages.tag_associations.schema import TAG_ASSOCIATIONS
 from infinity_assets.stages.tagged.schema import TAGGED
 from infinity_assets.stages.unified.schema import UNIFIED
 from infinity_assets.stages.verdicts import KEEP
@@ -28,7 +29,8 @@ VERDICT: Final = re.compile(r"keep|drop|quarantine")
 
 #: Tables in pipeline order, by the name that the Dagster UI shows.
 TABLES: Final[Mapping[str, TableSpec]] = {
-    t.name: t for t in (RAW, IMAGES, UNIFIED, DUPLICATE_LEDGER, DEDUPED, TAGGED, FILTERED, MIXED)
+    t.name: t
+    for t in (RAW, IMAGES, UNIFIED, DUPLICATE_LEDGER, DEDUPED, TAGGED, TAG_ASSOCIATIONS, FILTERED, MIXED)
 }
 #: Tables that say, sample by sample, what was decided.
 JOURNEY: Final = (UNIFIED, DEDUPED, TAGGED, FILTERED)
@@ -51,6 +53,7 @@ IMAGE_COLUMNS: Final = (
 )
 _PLAIN_COLUMNS: Final[Mapping[str, tuple[str, ...]]] = {
     "raw": ("path", "root", "bytes", "content_hash", "error"),
+    "tag_associations": ("level", "instruction", "image_tag", "count", "tfidf", "pmi"),
     "duplicate_ledger": ("sample_id", "winner_id", "kind", "distance"),
 }
 

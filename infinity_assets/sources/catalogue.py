@@ -11,7 +11,10 @@ from infinity_assets.sources.model import SourceSpec
 from infinity_assets.yaml_file import Problem, line_of_key, read_validated
 
 #: Files of a catalogue folder that are not sources.
-NOT_SOURCES = frozenset({"mixes.yaml", "policy.yaml"})
+NOT_SOURCES = frozenset({"associations.yaml", "mixes.yaml", "policy.yaml", "synthesis.yaml"})
+
+#: Category of the sources that are benchmarks.
+EVALUATION = "evaluation"
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +55,11 @@ class Catalogue(Mapping[str, Source]):
 
     def __len__(self) -> int:
         return len(self._sources)
+
+
+def benchmarks_in(catalogue: Mapping[str, Source]) -> list[str]:
+    """Names of the sources that are benchmarks, sorted: what they hold is kept out of training."""
+    return sorted(name for name, source in catalogue.items() if source.spec.category == EVALUATION)
 
 
 def load_catalogue(folder: Path) -> Catalogue:

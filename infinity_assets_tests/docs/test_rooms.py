@@ -21,6 +21,7 @@ STAGES = (
     ("duplicate_ledger",),
     ("deduped",),
     ("tagged",),
+    ("tag_associations",),
     ("filtered",),
     ("mixed",),
     ("exported",),

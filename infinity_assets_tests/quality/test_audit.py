@@ -22,6 +22,7 @@ TABLES = [
     "duplicate_ledger",
     "deduped",
     "tagged",
+    "tag_associations",
     "filtered",
     "mixed",
     "exported",

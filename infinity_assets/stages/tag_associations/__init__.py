@@ -1,0 +1,1 @@
+"""Which pictures suit which kind of instruction: counted on a pinned seed set."""
