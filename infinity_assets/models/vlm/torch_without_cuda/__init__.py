@@ -1,0 +1,1 @@
+"""A folder for ``PYTHONPATH`` of the vLLM server, where its torch has no CUDA."""
