@@ -2,21 +2,25 @@
 
 Dagster makes an engine and opens a connection for each of the hundreds of statements of a run, so that each
 compiles its SQL anew, and closing the last connection to a file forces a checkpoint. Here each file has one
-engine with a pool. The files are the same: the UI reads them with Dagster's own classes.
+engine with a pool, a run's new file is a copy of an empty one instead of being migrated from nothing, and a
+table that was seen is not looked for again. The files are the same: the UI reads them with Dagster's own
+classes.
 
-Overrides two methods that Dagster does not document; a test fails when they are no longer called.
+Overrides three methods that Dagster does not document; a test fails when they are no longer called.
 """
 
 from __future__ import annotations
 
+import os
+import sqlite3
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
 import sqlalchemy
-from dagster._core.storage.event_log.sqlite.sqlite_event_log import SqliteEventLogStorage
+from dagster._core.storage.event_log.sqlite.sqlite_event_log import INDEX_SHARD_NAME, SqliteEventLogStorage
 from dagster._core.storage.runs.sqlite.sqlite_run_storage import SqliteRunStorage
 from dagster._core.storage.sqlite import SQLITE_BUSY_TIMEOUT_SECONDS
 from dagster._core.storage.sqlite_storage import DagsterSqliteStorage
@@ -65,6 +69,8 @@ def _wait_at_checkpoints_only(connection: Any, record: Any) -> None:
 class _EventLog(SqliteEventLogStorage):
     def __init__(self, base_dir: str) -> None:
         self.engines = Engines()
+        self._empty: bytes | None = None  #: a run's file without events, once one was made
+        self._seen_tables: set[str] = set()
         super().__init__(base_dir)
 
     @contextmanager
@@ -72,14 +78,48 @@ class _EventLog(SqliteEventLogStorage):
         with self._db_lock:
             url = self.conn_string_for_shard(shard)
             if shard not in self._initialized_dbs:
-                self._initdb(self.engines.engine(url))
+                self._prepare(shard, url)
                 self._initialized_dbs.add(shard)
             with self.engines.transaction(url) as connection:
                 yield connection
 
+    def _prepare(self, shard: str, url: str) -> None:
+        """Make a shard's tables where they are missing."""
+        path = Path(self.path_for_shard(shard))
+        new = shard != INDEX_SHARD_NAME and not path.exists()
+        if new and self._empty is not None and _write_new(path, self._empty):
+            return
+        self._initdb(self.engines.engine(url))
+        if new:
+            with closing(sqlite3.connect(path)) as connection:
+                self._empty = connection.serialize()
+
+    def has_table(self, table_name: str) -> bool:
+        if table_name not in self._seen_tables:
+            # Not through _connect: Dagster asks this while it holds a connection, and its lock.
+            index = self.engines.engine(self.conn_string_for_shard(INDEX_SHARD_NAME))
+            with index.connect() as connection:
+                if not connection.dialect.has_table(connection, table_name):
+                    return False
+            self._seen_tables.add(table_name)
+        return True
+
     def dispose(self) -> None:
         super().dispose()
         self.engines.close()
+
+
+def _write_new(path: Path, content: bytes) -> bool:
+    """Make a file, whole or not at all; False where another process was faster."""
+    aside = path.with_name(f".{path.name}.{os.getpid()}")
+    aside.write_bytes(content)
+    try:
+        os.link(aside, path)
+    except FileExistsError:
+        return False
+    finally:
+        aside.unlink()
+    return True
 
 
 class _Runs(SqliteRunStorage):

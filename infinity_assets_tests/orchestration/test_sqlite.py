@@ -34,9 +34,21 @@ def test_every_statement_goes_through_the_kept_connections(
         used[url.rsplit("/", 1)[1]] += 1
         return engine(self, url)
 
+    migrated: list[str] = []
+    initialize = sqlite._EventLog._initdb
+
+    def migrate(self: sqlite._EventLog, engine, for_index_shard: bool = False) -> None:
+        migrated.append(str(engine.url))
+        initialize(self, engine, for_index_shard)
+
     monkeypatch.setattr(sqlite.Engines, "engine", counted)
     with open_instance(tmp_path) as instance:
+        monkeypatch.setattr(sqlite._EventLog, "_initdb", migrate)
         assert materialize(instance)
+        assert instance.event_log_storage._seen_tables
+        before = len(migrated)
+        assert materialize(instance) and materialize(instance)
+        assert before and len(migrated) == before, "a later run's file is a copy of the first one's, empty"
         assert used["runs.db"] > 3 and used["index.db"] > 3 and sum(used.values()) > 15
         kept = instance.event_log_storage.engines._engines
         assert 0 < len(kept) <= sqlite.KEPT_ENGINES
