@@ -232,7 +232,7 @@ def working_pictures(canonical: Canonical) -> tuple[Grey | None, Grey]:
     if canonical.form == "rgba":
         colours = canonical.pixels.astype(np.uint8, copy=False)
         if not canonical.opaque:
-            colours = _over_white(colours)
+            colours = over_white(colours)
         while _to_halve(colours):
             colours = halve(colours)
         return colours, cv2.cvtColor(colours, cv2.COLOR_RGBA2GRAY)
@@ -253,7 +253,8 @@ def _to_halve(picture: Grey) -> bool:
     return max(height, width) > WORKING_SIDE and min(height, width) >= 2 * THUMBNAIL_SIDE
 
 
-def _over_white(rgba: Grey) -> Grey:
+def over_white(rgba: Grey) -> Grey:
+    """RGBA pixels as they look on white."""
     alpha = cv2.cvtColor(cv2.extractChannel(rgba, 3), cv2.COLOR_GRAY2RGBA)
     painted: Grey = 255 - cv2.multiply(255 - rgba, alpha, scale=1 / 255)
     return painted
@@ -287,8 +288,14 @@ def signature_of(colours: Grey | None, working: Grey, width: int, height: int) -
     chroma = None
     if colours is not None:
         small = _reduced(colours, reduced_size(width, height, CHROMA_PIXELS))
-        chroma = np.stack(cv2.split(cv2.cvtColor(small[:, :, :3], cv2.COLOR_RGB2YCrCb))[:0:-1])
+        chroma = chroma_of(small)
     return Signature(width, height, luma, chroma)
+
+
+def chroma_of(colours: Grey) -> Grey:
+    """Cb and Cr, ``(2, h, w)``, of RGBA pixels."""
+    planes: Grey = np.stack(cv2.split(cv2.cvtColor(colours[:, :, :3], cv2.COLOR_RGB2YCrCb))[:0:-1])
+    return planes
 
 
 def _reduced(picture: Grey, size: tuple[int, int]) -> Grey:

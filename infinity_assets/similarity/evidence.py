@@ -1,0 +1,286 @@
+"""What speaks for and against two pictures being one: measured after one is laid upon the other.
+
+The same code serves signatures (some 60 pixels wide: a changed digit cannot be seen) and close-ups (up to a
+megapixel). All measures are our choice; their limits stand in :mod:`~infinity_assets.similarity.pictures`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import reduce
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from infinity_assets.similarity.registration import SAMPLE, Floats, Mask, Placement, place, refine, within
+from infinity_assets.similarity.signature import LUMA_PIXELS, Plane, Signature
+
+#: Least side of a picture that can be compared, in pixels.
+LEAST_SIDE = 8
+
+#: Pixels of the pictures on which a placement is refined one after the other, and steps on each.
+LADDER = ((7_000, 6), (20_000, 5), (60_000, 4))
+
+#: Weakest edge that counts, in grey levels a pixel at full contrast, and the share that must be left of it.
+EDGE = 14.0
+EDGE_LEFT = 0.3
+STRONGEST_EDGE = 80.0
+
+#: Side of the windows in which structure is compared: a digit of a page at reading size.
+WINDOW = 7
+#: Standard deviation from which a window has structure, at full contrast.
+STRUCTURE = 15.0
+
+#: ITU-R 601, and the share of a colour's strength by which it may differ.
+TO_CB = np.array([-0.169, -0.331, 0.5], np.float32)
+TO_CR = np.array([0.5, -0.419, -0.081], np.float32)
+COLOUR_SHARE = 0.15
+
+SQUARE = np.ones((3, 3), np.uint8)
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """Measures of b against a laid upon it; levels are of 255, at full contrast."""
+
+    placement: Placement
+    correlation: float  #: of b with a mapped to its brightness, -1 to 1
+    slope: float  #: least slope of that map: below 0 is inverted, 1 is unchanged
+    lost: float  #: edges of a that b lacks, mean of the worst window
+    added: float  #: edges of b that a lacks
+    recoloured: float  #: difference in colour beyond its neighbourhood and strength, worst window
+    unexplained: float  #: structure of both that differs, standard deviation in the worst window
+    usual: float  #: the same in nine of ten windows with structure: what resizing and encoding did
+    flat: float  #: share of pixels of b without any slope, near 1 for drawings
+    grey: bool  #: one is grey, the other is not
+
+
+def examine(a: Signature, b: Signature, start: Placement | None = None) -> Evidence | None:
+    """The evidence on two pictures; None where one is too small, or next to nothing of them overlaps.
+
+    Args:
+        a: either picture.
+        b: the other.
+        start: where b lies in a as far as known, from a look at smaller pictures.
+    """
+    if min(*a.luma.shape, *b.luma.shape) < LEAST_SIDE:
+        return None
+    if start is None:
+        start = place(_small(a.luma, LUMA_PIXELS), _small(b.luma, LUMA_PIXELS))
+    one, other = _of_one_scale(a.luma, b.luma, start)
+    for pixels, steps in LADDER:
+        if other.size >= 2 * LUMA_PIXELS and one.size >= pixels / 2:
+            share = min(1.0, (pixels / one.size) ** 0.5)
+            start = refine(_scaled(one, share, share), _scaled(other, share, share), start, steps)
+    matrix = start.matrix(one.shape, other.shape)
+    inside = within(matrix, one.shape, other.shape)
+    if inside.mean() < 0.4:
+        return None
+    size = (other.shape[1], other.shape[0])
+    how = cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP
+    laid = cv2.warpAffine(one, matrix, size, flags=how, borderMode=cv2.BORDER_REPLICATE).clip(0, 255)
+    mapped, slope = _in_brightness_of(laid, other, inside)
+    contrast = _contrast(other[inside])
+    edges_a, edges_b = _edges(mapped), _edges(other)
+    unexplained, usual = _unexplained(mapped, other, inside, contrast)
+    window = 7 if other.size < 20_000 else 9
+    return Evidence(
+        placement=start,
+        correlation=_correlation(mapped[inside], other[inside]),
+        slope=slope,
+        lost=_worst(_missing(edges_a, edges_b, inside, contrast), window) / contrast,
+        added=_worst(_missing(edges_b, edges_a, inside, contrast), window) / contrast,
+        recoloured=_recoloured(a, b, start),
+        unexplained=unexplained,
+        usual=usual,
+        flat=float(np.mean(np.abs(edges_b[0]) + np.abs(edges_b[1]) < 0.5)),
+        grey=(a.chroma is None) != (b.chroma is None),
+    )
+
+
+def _small(plane: Plane, pixels: int) -> Floats:
+    share = min(1.0, (pixels / plane.size) ** 0.5)
+    return _scaled(plane.astype(np.float32), share, share)
+
+
+def _scaled(plane: Floats, x: float, y: float) -> Floats:
+    size = max(LEAST_SIDE, round(plane.shape[1] * x)), max(LEAST_SIDE, round(plane.shape[0] * y))
+    if size == (plane.shape[1], plane.shape[0]):
+        return plane
+    scaled: Floats = cv2.resize(plane, size, interpolation=cv2.INTER_AREA)
+    return scaled
+
+
+def _of_one_scale(a: Plane, b: Plane, at: Placement) -> tuple[Floats, Floats]:
+    """The finer one reduced, so that what both show has the same size in both."""
+    x, y = b.shape[1] / (a.shape[1] * at.scale_x), b.shape[0] / (a.shape[0] * at.scale_y)
+    one, other = a.astype(np.float32), b.astype(np.float32)
+    if x * y < 1:
+        return _scaled(one, min(1.0, x), min(1.0, y)), other
+    return one, _scaled(other, min(1.0, 1 / x), min(1.0, 1 / y))
+
+
+def _in_brightness_of(a: Floats, b: Floats, inside: Mask) -> tuple[Floats, float]:
+    """a through the curve that takes its levels to b's, and the curve's least slope."""
+    curve, slope = _curve(a[inside], b[inside])
+    mapped = np.polyval(curve, (a - 128) / 128).clip(0, 255).astype(np.float32)
+    laid: Floats = np.where(inside, mapped, b)  # what lies outside of a says nothing
+    return laid, slope
+
+
+def _curve(x: Floats, y: Floats) -> tuple[npt.NDArray[np.float64], float]:
+    """The cubic that takes levels x to y (brightness, contrast, gamma, clipping), fitted robustly: its
+    coefficients over (level - 128) / 128 from the highest, and its least slope over the levels of x.
+
+    Rare levels count for more than their number, or the ink of a page would be left out.
+    """
+    step = max(1, len(x) // 16_000)
+    u = (x[::step].astype(np.float64) - 128) / 128
+    v = y[::step].astype(np.float64)
+    levels = ((u + 1) * 8).astype(np.int64).clip(0, 15)
+    rarity = 1 / np.sqrt(np.bincount(levels, minlength=16)[levels] / len(u) + 0.01)
+    powers = np.stack([u * u * u, u * u, u, np.ones_like(u)], axis=1)
+    ridge = np.diag([1e-3, 1e-3, 1e-6, 1e-6]) * float(rarity.sum())
+    weight = rarity
+    for _ in range(3):
+        weighted = powers * weight[:, None]
+        curve = np.linalg.solve(weighted.T @ powers + ridge, weighted.T @ v)
+        residual = np.abs(v - powers @ curve)
+        weight = rarity / (1 + (residual / (1.5 * np.average(residual, weights=rarity) + 1)) ** 2)
+    low, high = np.quantile(u, (0.02, 0.98))
+    if high - low < 0.25:
+        low, high = float(u.min()), float(u.max())
+    ends = np.linspace(low, high, 9)
+    width = max(float(ends[1] - ends[0]), 1e-3) * 128
+    return curve, float(np.diff(np.polyval(curve, ends)).min()) / width
+
+
+def _contrast(values: Floats) -> float:
+    """Share of the full range that the levels span, 0.3 at least."""
+    low, high = np.quantile(values[:: max(1, len(values) // 4000)], (0.01, 0.99))
+    return float(np.clip((high - low) / 255, 0.3, 1.0))
+
+
+def _correlation(x: Floats, y: Floats) -> float:
+    u, v = x - x.mean(), y - y.mean()
+    norm = float(u @ u) * float(v @ v)
+    return float(u @ v) / norm**0.5 if norm > 0 else 0.0
+
+
+def _worst(picture: Floats, window: int) -> float:
+    return float(cv2.blur(picture, (window, window)).max())
+
+
+def _edges(picture: Floats) -> tuple[Floats, Floats]:
+    x = cv2.Sobel(picture, cv2.CV_32F, 1, 0, ksize=3, scale=0.125)
+    y = cv2.Sobel(picture, cv2.CV_32F, 0, 1, ksize=3, scale=0.125)
+    return x, y
+
+
+def _missing(
+    edges: tuple[Floats, Floats], others: tuple[Floats, Floats], inside: Mask, contrast: float
+) -> Floats:
+    """Strength of edges of which the other has less than a share, in the same direction, a pixel around."""
+    strength = np.hypot(*edges)
+    padded = [cv2.copyMakeBorder(e, 1, 1, 1, 1, cv2.BORDER_REPLICATE) for e in others]
+    rows, columns = strength.shape
+    near = [
+        edges[0] * padded[0][y : y + rows, x : x + columns]
+        + edges[1] * padded[1][y : y + rows, x : x + columns]
+        for y in range(3)
+        for x in range(3)
+    ]
+    gone = (strength > EDGE * contrast) & inside & (reduce(np.maximum, near) < EDGE_LEFT * strength**2)
+    missing: Floats = np.where(gone, np.minimum(strength, STRONGEST_EDGE), np.float32(0)).astype(np.float32)
+    return missing
+
+
+def _unexplained(a: Floats, b: Floats, inside: Mask, contrast: float) -> tuple[float, float]:
+    """Standard deviation, in the worst window and in nine of ten, of what neither a line over the other's
+    levels nor a shift by a pixel explains. Where one has no structure there is none: a watermark on plain
+    ground and blurred detail count under ``lost`` and ``added``."""
+    mean_a = _mean(a)
+    variance_a = np.maximum(_mean(a * a) - mean_a * mean_a, 0)
+    least: Floats | None = None
+    structure = np.minimum(variance_a, 0)
+    for x, y in ((0, 0), (1, 0), (-1, 0), (0, 1), (0, -1)):
+        moved = b if (x, y) == (0, 0) else _moved(b, x, y)
+        mean_b = _mean(moved)
+        variance_b = np.maximum(_mean(moved * moved) - mean_b * mean_b, 0)
+        common = np.maximum(_mean(a * moved) - mean_a * mean_b, 0)
+        left = np.minimum(variance_a, variance_b)
+        if least is None:
+            structure = left
+        left = left * (1 - np.minimum(1, common * common / (variance_a * variance_b + 1)))
+        least = left if least is None else np.minimum(least, left)
+    assert least is not None
+    deviation = np.sqrt(np.maximum(least, 0)) * inside / contrast
+    textured = deviation[(structure > (STRUCTURE * contrast) ** 2) & inside]
+    usual = float(np.quantile(textured, 0.9)) if textured.size > 200 else 0.0
+    return float(deviation.max()), usual
+
+
+def _mean(picture: Floats) -> Floats:
+    mean: Floats = cv2.blur(picture, (WINDOW, WINDOW))
+    return mean
+
+
+def _moved(picture: Floats, x: int, y: int) -> Floats:
+    matrix = np.array([[1, 0, x], [0, 1, y]], np.float32)
+    size = (picture.shape[1], picture.shape[0])
+    moved: Floats = cv2.warpAffine(picture, matrix, size, borderMode=cv2.BORDER_REPLICATE)
+    return moved
+
+
+def _recoloured(a: Signature, b: Signature, at: Placement) -> float:
+    """Distance in chroma, worst mean of 3 x 3, of b and of a through the one curve that takes the levels of
+    red, green and blue to b's, less what the neighbourhood and a share of the colours' strength explain.
+
+    Brightness, contrast and gamma treat the three alike; another hue does not.
+    """
+    if a.chroma is None and b.chroma is None:
+        return 0.0
+    sizes = [p.chroma.shape[1:] for p in (a, b) if p.chroma is not None]
+    rows, columns = (max(LEAST_SIDE, min(size[i] for size in sizes)) for i in (0, 1))
+    one = _colours(a, at, (rows, columns))
+    other = _colours(b, Placement(), (rows, columns))
+    inside = within(at.matrix((rows, columns), (rows, columns)), (rows, columns), (rows, columns))
+    curve, _ = _curve(one[:, inside].ravel(), other[:, inside].ravel())
+    mapped = np.polyval(curve, (one - 128) / 128).clip(0, 255).astype(np.float32)
+    square = np.zeros((rows, columns), np.float32)
+    strength = np.zeros((rows, columns), np.float32)
+    for weights in (TO_CB, TO_CR):
+        x, y = np.tensordot(weights, mapped, 1), np.tensordot(weights, other, 1)
+        square += np.maximum(_beyond(x, y), _beyond(y, x)) ** 2
+        strength += np.maximum(x * x, y * y)
+    distance = np.maximum(np.sqrt(square) - COLOUR_SHARE * np.sqrt(strength), 0) * inside
+    return _worst(distance.astype(np.float32), 3)
+
+
+def _colours(picture: Signature, at: Placement, shape: tuple[int, int]) -> Floats:
+    """Red, green and blue, ``(3, h, w)``, as they lie under a picture of ``shape``."""
+    luma = _laid(picture.luma.astype(np.float32), at, shape)
+    if picture.chroma is None:
+        return np.stack([luma, luma, luma])
+    cb, cr = (_laid(plane.astype(np.float32) - 128, at, shape) for plane in picture.chroma)
+    rgb = [luma + 1.402 * cr, luma - 0.344 * cb - 0.714 * cr, luma + 1.772 * cb]
+    return np.stack(rgb).clip(0, 255).astype(np.float32)
+
+
+def _laid(plane: Floats, at: Placement, shape: tuple[int, int]) -> Floats:
+    """A plane as it lies under one of ``shape``, reduced to its scale before."""
+    x, y = shape[1] / (plane.shape[1] * at.scale_x), shape[0] / (plane.shape[0] * at.scale_y)
+    reduced = _scaled(plane, min(1.0, x), min(1.0, y))
+    matrix = at.matrix(reduced.shape, shape)
+    laid: Floats = cv2.warpAffine(
+        reduced, matrix, (shape[1], shape[0]), flags=SAMPLE, borderMode=cv2.BORDER_REPLICATE
+    )
+    return laid
+
+
+def _beyond(x: Floats, y: Floats) -> npt.NDArray[np.float32]:
+    """How far x lies outside of what y has a pixel around."""
+    outside = np.maximum(x - cv2.dilate(y, SQUARE), cv2.erode(y, SQUARE) - x)
+    beyond: Floats = np.maximum(outside, 0)
+    return beyond

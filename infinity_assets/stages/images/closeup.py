@@ -1,0 +1,60 @@
+"""Close-ups: pictures decoded once more, for the few pairs whose signatures agree.
+
+That a picture is decoded once holds for the pass over all of them. Candidates for a near duplicate are few, a
+digit of a page needs its pixels, and keeping those of every picture would double what is stored.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import cv2
+import numpy as np
+
+from infinity_assets.similarity.pictures import Comparison, closer
+from infinity_assets.similarity.signature import Signature
+from infinity_assets.stages.images.decode import check_limits, decode, read_header
+from infinity_assets.stages.images.limits import Limits
+from infinity_assets.stages.images.measure import canonicalize, chroma_of, halve, over_white
+from infinity_assets.stages.images.sniff import sniff
+
+#: Pixels of a close-up at most: a page keeps glyphs of some 9 pixels, and a comparison costs 0.05 s.
+CLOSEUP_PIXELS = 1_200_000
+
+
+def closeup(data: bytes, limits: Limits) -> Signature:
+    """A picture of up to :data:`CLOSEUP_PIXELS`, with chroma a quarter as wide.
+
+    Raises:
+        ImageProblem: if the picture cannot be decoded; one that was measured can.
+    """
+    header = read_header(data, str(sniff(data)), limits)
+    check_limits(data, header, limits)
+    canonical = canonicalize(decode(data, header), opaque=not header.has_alpha, bilevel=header.mode == "1")
+    pixels: np.ndarray[Any, np.dtype[Any]] = canonical.pixels
+    if canonical.form == "bilevel":
+        pixels = np.unpackbits(pixels.astype(np.uint8), axis=1, count=canonical.width) * np.uint8(255)
+    elif canonical.form == "grey16":
+        pixels = pixels >> 8
+    picture = pixels.astype(np.uint8, copy=False)
+    if not canonical.opaque:
+        picture = over_white(picture)
+    while picture.shape[0] * picture.shape[1] > CLOSEUP_PIXELS and min(picture.shape[:2]) > 1:
+        picture = halve(picture)
+    if picture.ndim == 2:
+        return Signature(canonical.width, canonical.height, picture, None)
+    small = picture
+    for _ in range(2):
+        if min(small.shape[:2]) >= 16:
+            small = halve(small)
+    luma = cv2.cvtColor(picture, cv2.COLOR_RGBA2GRAY)
+    return Signature(canonical.width, canonical.height, luma, chroma_of(small))
+
+
+def confirm(left: bytes, right: bytes, limits: Limits) -> Comparison:
+    """The second look at two pictures, given as their files' bytes; symmetric.
+
+    Raises:
+        ImageProblem: if either cannot be decoded.
+    """
+    return closer(closeup(left, limits), closeup(right, limits))
