@@ -45,7 +45,7 @@ _LAST_WORD = 0x3FFFF
 _BASE = 0xD1342543DE82EF95
 _BASE_INVERSE = pow(_BASE, -1, 1 << 64)
 #: Characters that are hashed together: bounds memory.
-CHARS_AT_ONCE = 1 << 19
+CHARS_AT_ONCE = 1 << 17
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,7 +214,7 @@ def _powers(count: int) -> tuple[Hashes, Hashes]:
     """The first powers of the base and of its inverse; kept up to what one batch needs."""
     global _powers_kept  # noqa: PLW0603
     if len(_powers_kept[0]) < count:
-        size = max(count, CHARS_AT_ONCE // 8)
+        size = max(count, CHARS_AT_ONCE // 2)
         made = tuple(_powers_of(base, size) for base in (_BASE, _BASE_INVERSE))
         if size > 2 * CHARS_AT_ONCE:
             return made[0], made[1]

@@ -178,20 +178,22 @@ def _judged(
     left: Sequence[Conversation], right: Sequence[Conversation]
 ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.bool_]]:
     """The similarity of each pair, and whether it is near."""
-    parts = [*left, *right]
-    texts = _Texts([part for c in parts for part in (c.text, c.question, c.answer)])
+    texts = _Texts([part for c in (*left, *right) for part in (c.text, c.question, c.answer)])
     a, b = (texts.ids([c.text for c in side]) for side in (left, right))
     whole = texts.similarity(a, b)
-    near = whole >= NEAR
+    rows = np.flatnonzero(whole >= NEAR)
     for name, meaning in (("question", question_meaning), ("answer", answer_meaning)):
-        x, y = (texts.ids([getattr(c, name) for c in side]) for side in (left, right))
+        x, y = (texts.ids([getattr(side[i], name) for i in rows.tolist()]) for side in (left, right))
+        equal = x == y
+        if equal.all():
+            continue
         long = np.minimum(texts.words.lengths[x], texts.words.lengths[y]) >= MIN_WORDS
-        open_ = near & (x != y)
-        rows = np.flatnonzero(open_ & long & ((x != a) | (y != b)))
-        similarity = whole.copy()
-        similarity[rows] = texts.similarity(x[rows], y[rows])
-        said = meaning(texts.words, texts.figures) if open_.any() else texts.figures
-        near &= (x == y) | (long & (similarity >= NEAR) & (said[x] == said[y]))
+        said = meaning(texts.words, texts.figures)
+        same = long & (said[x] == said[y])
+        same[same] = texts.similarity(x[same], y[same]) >= NEAR
+        rows = rows[equal | same]
+    near = np.zeros(len(left), bool)
+    near[rows] = True
     return whole, near
 
 
