@@ -117,12 +117,14 @@ def _pass(few: Hashes, many: Hashes, scheme: Scheme, chosen: tuple[int, ...]) ->
 
 def _key(values: Hashes, scheme: Scheme, chosen: tuple[int, ...]) -> NDArray[np.int64]:
     """The bits of the chosen blocks side by side."""
-    key = np.zeros(len(values), np.uint64)
-    shift = 0
+    key: Hashes | None = None
+    place = 0
     for block in chosen:
-        bits = (values >> np.uint64(scheme.shifts[block])) & np.uint64((1 << scheme.sizes[block]) - 1)
-        key |= bits << np.uint64(shift)
-        shift += scheme.sizes[block]
+        bits = values & scheme.mask([block])
+        bits >>= np.uint64(scheme.shifts[block] - place)  # blocks ascend: none moves up
+        place += scheme.sizes[block]
+        key = bits if key is None else np.bitwise_or(key, bits, out=key)
+    assert key is not None, "a pass chooses a block"
     return key.view(np.int64)
 
 

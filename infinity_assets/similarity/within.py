@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from infinity_assets.similarity.blocks import Hashes, Packing, Scheme, cheapest
+from infinity_assets.similarity.blocks import KEY_BITS, Hashes, Packing, Scheme, cheapest
 
 Found = tuple[Hashes, Hashes]  #: the two values of each pair, in either order
 
@@ -35,10 +35,16 @@ def choose(count: int, width: int, radius: int, entropy: float) -> Scheme | None
 
     def cost(scheme: Scheme) -> float:
         run: float = count / 2.0 ** (scheme.exact * entropy / scheme.blocks)
-        return scheme.passes * (PER_PASS + count * (PER_VALUE + PER_CANDIDATE * run / 2))
+        slices: float = max(1, count / SLICE, min(count, 2 ** scheme.sizes[0] / _most_bins(scheme)))
+        return scheme.passes * (slices * PER_PASS + count * (PER_VALUE + PER_CANDIDATE * run / 2))
 
     scheme, price = cheapest(width, radius, cost)
     return scheme if price < PER_CELL * count * count / 2 else None
+
+
+def _most_bins(scheme: Scheme) -> int:
+    """Keys of the first block that a slice may span: their number and a further block are one radix key."""
+    return 1 << (KEY_BITS if scheme.exact == 1 else KEY_BITS - scheme.sizes[0])
 
 
 def search(values: Hashes, radius: int) -> Iterator[Found]:
@@ -88,7 +94,7 @@ def search_first(values: Hashes, scheme: Scheme, first: int) -> Iterator[Found]:
     ends = np.cumsum(np.bincount(key, minlength=1 << scheme.sizes[first]))
     values = values[order]
     del key, order
-    bins = 1 << (16 - scheme.sizes[0])  # so that the number of a bin and a block are one radix key
+    bins = _most_bins(scheme)
     start, low = 0, 0
     while low < len(ends):
         high = max(low + 1, min(int(np.searchsorted(ends, start + SLICE, "right")), low + bins))
