@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from infinity_assets.similarity.exchanges import Exchanges
@@ -47,6 +47,7 @@ def test_questions_in_a_row_are_one_and_so_are_answers():
     assert exchanges.of([("system", "Be nice.")]) == exchanges.of([]) == []
 
 
+@settings(deadline=None)
 @given(st.lists(TURNS, max_size=4))
 def test_what_was_seen_before_changes_no_fingerprint(conversations):
     shared = Exchanges()
@@ -54,6 +55,7 @@ def test_what_was_seen_before_changes_no_fingerprint(conversations):
     assert together == [prints(*turns) for turns in conversations]
 
 
+@settings(deadline=None)
 @given(TURNS, TURNS)
 def test_only_equal_exchanges_have_equal_fingerprints(left, right):
     exchanges = Exchanges()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from infinity_assets.similarity.ngrams import ngram_set, ngrams
@@ -28,6 +28,7 @@ def by_hand(items: list[str], text: str, n: int, shortest: int) -> float:
     return sum(covered) / len(words) if words else 0.0
 
 
+@settings(deadline=None)
 @given(TEXTS, TEXTS, st.integers(1, 5), st.integers(1, 4))
 def test_the_share_is_that_of_the_words_in_a_run_of_the_benchmark(items, texts, n, shortest):
     known = ngram_set(items, n, shortest)
@@ -35,11 +36,13 @@ def test_the_share_is_that_of_the_words_in_a_run_of_the_benchmark(items, texts, 
     assert known.shares(texts).tolist() == [known.shares([text])[0] for text in texts]
 
 
+@settings(deadline=None)
 @given(TEXTS, st.integers(1, 5))
 def test_every_benchmark_holds_itself(items, n):
     assert ngram_set(items, n).shares(items).tolist() == [float(bool(item)) for item in items]
 
 
+@settings(deadline=None)
 @given(TEXTS, st.integers(1, 5))
 def test_a_set_is_the_runs_of_its_texts_in_any_order(items, n):
     runs = ngrams(items, n)
@@ -49,6 +52,7 @@ def test_a_set_is_the_runs_of_its_texts_in_any_order(items, n):
         assert runs.row(i).tolist() == ngrams([item], n).row(0).tolist()
 
 
+@settings(deadline=None)
 @given(st.lists(st.integers(0, 2**64 - 1)), st.lists(st.integers(0, 2**64 - 1)))
 def test_membership_is_that_of_a_set(known, wanted):
     found = contains(np.unique(np.array(known, np.uint64)), np.array(wanted, np.uint64))

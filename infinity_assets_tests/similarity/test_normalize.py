@@ -7,7 +7,7 @@ from hashlib import sha256
 from importlib.resources import files
 
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from infinity_assets.readers.base import MARKERS
@@ -45,6 +45,7 @@ TEXTS = st.one_of(
 )
 
 
+@settings(deadline=None)
 @given(TEXTS)
 @example("<ima<image>ge>")
 @example("A. (a) b. x")
@@ -131,6 +132,7 @@ def test_an_answer_keeps_what_it_says(one, other, same):
     assert (normal_text(one) == normal_text(other)) == same
 
 
+@settings(deadline=None)
 @given(TEXTS)
 def test_nothing_that_says_something_becomes_nothing(text):
     kept = normalize._folded(text)

@@ -6,7 +6,7 @@ import re
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from infinity_assets.similarity import shingles
@@ -27,6 +27,7 @@ def words_of(text: str) -> list[str]:
     ).split()
 
 
+@settings(deadline=None)
 @given(TEXTS)
 def test_each_word_has_its_hash_and_only_its_own(texts):
     found = word_hashes(texts)
@@ -39,6 +40,7 @@ def test_each_word_has_its_hash_and_only_its_own(texts):
     assert len(set(hashes.values())) == len(hashes)
 
 
+@settings(deadline=None)
 @given(TEXTS, st.integers(1, 5))
 def test_runs_are_those_of_each_text_alone(texts, n):
     together = ngram_hashes(word_hashes(texts), n)
@@ -48,6 +50,7 @@ def test_runs_are_those_of_each_text_alone(texts, n):
         assert len(alone.row(0)) == max(0, len(words_of(text)) - n + 1)
 
 
+@settings(deadline=None)
 @given(TEXTS, st.integers(2, 4))
 def test_two_runs_are_equal_where_their_words_are(texts, n):
     found = ngram_hashes(word_hashes(texts), n)
@@ -59,6 +62,7 @@ def test_two_runs_are_equal_where_their_words_are(texts, n):
     assert len(set(seen.values())) == len(seen)
 
 
+@settings(deadline=None)
 @given(TEXTS)
 def test_a_text_is_told_by_its_words_in_order(texts):
     found = text_hashes(word_hashes(texts)).tolist()
