@@ -1,0 +1,153 @@
+"""What runs the network over batches of pixels: torch on any device, or onnxruntime."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any, Literal, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from infinity_assets.models.ram_plus.checkpoint import WeightsError
+
+Pixels = npt.NDArray[np.uint8]
+Logits = npt.NDArray[np.float32]
+Dtype = Literal["float32", "bfloat16"]
+
+#: Batches that a device has been given beyond the one whose result is awaited.
+AHEAD = 2
+
+
+class Runner(Protocol):
+    """Runs batches in order."""
+
+    side: int  #: of the square input, pixels
+    tags: int  #: logits of each picture
+
+    def buffer(self, size: int) -> Pixels:
+        """Memory ``(size, side, side, 3)`` to write a batch into, from where it travels fastest."""
+        ...
+
+    def run(self, batches: Iterable[Pixels]) -> Iterator[Logits]:
+        """Logits ``(size, tags)`` of each batch; later batches are asked for before earlier ones are done."""
+        ...
+
+
+class TorchRunner:
+    """The network in torch. On a GPU copies to it, work on it and copies back overlap."""
+
+    def __init__(self, network: Any, *, device: str, dtype: Dtype, compiled: bool = False) -> None:
+        import torch
+
+        self.device = torch.device(device)
+        self.side, self.tags = network.config.image, network.config.tags
+        network = network.to(self.device, getattr(torch, dtype))
+        self._network = torch.compile(network) if compiled else network
+        self._compiled = compiled
+        self._largest = 0
+        self._cuda = self.device.type == "cuda"
+        self._copies = torch.cuda.Stream(self.device) if self._cuda else None
+
+    def buffer(self, size: int) -> Pixels:
+        """Page-locked memory where there is a GPU."""
+        import torch
+
+        shape = (size, self.side, self.side, 3)
+        memory: Pixels = torch.empty(shape, dtype=torch.uint8, pin_memory=self._cuda).numpy()
+        return memory
+
+    def run(self, batches: Iterable[Pixels]) -> Iterator[Logits]:
+        """See :class:`Runner`."""
+        waiting: deque[Any] = deque()
+        for pixels in batches:
+            waiting.append(self._submit(pixels))
+            if not self._cuda or len(waiting) > AHEAD:
+                yield self._finish(waiting.popleft())
+        while waiting:
+            yield self._finish(waiting.popleft())
+
+    def _submit(self, pixels: Pixels) -> tuple[Any, Any, int, Any]:
+        import torch
+
+        count = len(pixels)
+        self._largest = max(self._largest, count)
+        host = torch.from_numpy(pixels)
+        if self._compiled and count < self._largest:  # one shape, so that the last batch compiles nothing
+            host = torch.cat([host, host[-1:].expand(self._largest - count, -1, -1, -1)])
+        with torch.inference_mode():
+            if self._copies is None:
+                return self._network(host), None, count, host
+            compute = torch.cuda.current_stream(self.device)
+            with torch.cuda.stream(self._copies):
+                on_device = host.to(self.device, non_blocking=True)
+            compute.wait_stream(self._copies)
+            on_device.record_stream(compute)
+            logits = self._network(on_device)
+            out = torch.empty(logits.shape, dtype=logits.dtype, pin_memory=True)
+            out.copy_(logits, non_blocking=True)
+            done = torch.cuda.Event()
+            done.record(compute)
+        return out, done, count, host  # the host's memory has to live until the copy is done
+
+    def _finish(self, submitted: tuple[Any, Any, int, Any]) -> Logits:
+        out, done, count, _ = submitted
+        if done is not None:
+            done.synchronize()
+        logits: Logits = out[:count].numpy()
+        return logits
+
+
+class OnnxRunner:
+    """A network that :func:`export_onnx` wrote, in onnxruntime."""
+
+    def __init__(self, path: Path, *, device: str = "cpu", threads: int = 0) -> None:
+        import onnxruntime
+
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = threads
+        providers = ["CUDAExecutionProvider"] if device.startswith("cuda") else ["CPUExecutionProvider"]
+        if providers[0] not in onnxruntime.get_available_providers():
+            raise WeightsError(
+                f"this onnxruntime has no {providers[0]}; install one that has, or run on the CPU"
+            )
+        try:
+            self._session = onnxruntime.InferenceSession(str(path), options, providers=providers)
+        except Exception as error:
+            raise WeightsError(f"{path}: onnxruntime cannot load it: {error}") from error
+        (pixels,), (logits,) = self._session.get_inputs(), self._session.get_outputs()
+        if pixels.type != "tensor(uint8)" or len(pixels.shape) != 4 or len(logits.shape) != 2:
+            raise WeightsError(f"{path}: not a RAM++ network of this project; export it again")
+        self.side, self.tags = int(pixels.shape[1]), int(logits.shape[1])
+
+    def buffer(self, size: int) -> Pixels:
+        """Plain memory."""
+        return np.empty((size, self.side, self.side, 3), np.uint8)
+
+    def run(self, batches: Iterable[Pixels]) -> Iterator[Logits]:
+        """See :class:`Runner`."""
+        for pixels in batches:
+            (logits,) = self._session.run(None, {"pixels": pixels})
+            yield logits
+
+
+def export_onnx(network: Any, path: Path) -> None:
+    """Write the network as ONNX, float32, for batches of any size; it appears whole or not at all."""
+    import torch
+
+    side = network.config.image
+    example = torch.zeros((2, side, side, 3), dtype=torch.uint8)
+    staged = path.with_name(f".{path.name}.staged")
+    torch.onnx.export(
+        network.float().cpu().eval(),
+        (example,),
+        staged,
+        dynamo=True,
+        external_data=False,  # one file, so that one hash names it; 1.3 GB at full size, the format holds 2
+        input_names=["pixels"],
+        output_names=["logits"],
+        dynamic_shapes={"pixels": {0: torch.export.Dim("batch")}},
+        verbose=False,
+    )
+    staged.replace(path)
