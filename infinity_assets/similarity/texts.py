@@ -55,6 +55,9 @@ NEAR_TEXT_VERSION = (*SIGNATURE_VERSION, MEANING_VERSION)
 #: Least estimate of a pair whose texts are looked at: .8 less 3.4 standard deviations of 48 places.
 _MIN_ESTIMATE = 0.6
 
+#: Characters of a conversation that its signature covers: bounds memory. Pairs are verified whole.
+SIGNED_CHARS = 1 << 20
+
 _PAIRS_AT_ONCE = 1 << 14
 
 
@@ -98,7 +101,7 @@ def conversation_of(exchanges: Sequence[Exchange]) -> Conversation:
 def text_signatures(conversations: Sequence[Conversation]) -> list[bytes | None]:
     """What near texts are found by, 96 bytes each; None where there are fewer than 30 words."""
     found: list[bytes | None] = [None] * len(conversations)
-    texts = [c.text for c in conversations]
+    texts = [c.text[:SIGNED_CHARS] for c in conversations]
     # A word has a letter and a space at least, except where a script puts no spaces.
     long = [i for i, text in enumerate(texts) if len(text) >= MIN_WORDS]
     words = word_hashes([texts[i] for i in long])

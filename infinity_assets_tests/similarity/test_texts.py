@@ -23,6 +23,7 @@ from infinity_assets.similarity.shingles import ngram_hashes, word_hashes
 from infinity_assets.similarity.texts import (
     MIN_WORDS,
     NEAR,
+    SIGNED_CHARS,
     Conversation,
     near_text,
     near_text_pairs,
@@ -235,6 +236,12 @@ def test_a_signature_does_not_change_without_a_version():
     (signature,) = text_signatures([Conversation("describe it", CAPTION)])
     assert signature is not None and len(signature) == minhash.SIGNATURE_BYTES
     assert signature[:8].hex() == "4e3fbbc322e4022f", "raise MINHASH_VERSION, then put the new bytes here"
+
+
+def test_a_turn_of_ten_million_characters_is_signed_by_its_first_million():
+    huge = "".join(f"w{i} " for i in range(1_300_000))
+    whole, cut = text_signatures(conversations([huge, huge[:SIGNED_CHARS]]))
+    assert whole == cut is not None
 
 
 def test_a_signature_of_another_length_is_refused():
