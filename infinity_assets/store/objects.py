@@ -41,6 +41,20 @@ class Objects:
         except FileNotFoundError:
             return None
 
+    def get_range(self, path: str, start: int, length: int) -> bytes | None:
+        """Some of the object's bytes, or None if there is no such object."""
+        try:
+            return bytes(obstore.get_range(self._store, path, start=start, length=length))
+        except FileNotFoundError:
+            return None
+
+    def get_tail(self, path: str, length: int) -> bytes | None:
+        """The object's last bytes, all of them if it is shorter; None if there is no such object."""
+        try:
+            return bytes(obstore.get(self._store, path, options={"range": {"suffix": length}}).bytes())
+        except FileNotFoundError:
+            return None
+
     def children(self, folder: str) -> list[str]:
         """Names right under a folder, sorted; empty if there is no such folder."""
         listing = obstore.list_with_delimiter(self._store, f"{folder.rstrip('/')}/")

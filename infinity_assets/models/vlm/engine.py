@@ -11,7 +11,7 @@ from infinity_assets.models.vlm.requests import Request
 
 
 class EngineError(InfinityError):
-    """The engine as a whole cannot work: unreachable, key refused, no such model. Nothing paid for is lost."""
+    """The engine as a whole does not work: unreachable, key refused, no such model. No paid reply is lost."""
 
 
 class Engine(Protocol):

@@ -57,7 +57,7 @@ class Request:
     tag: str = ""  #: label of the caller, for grouping costs; not part of the hash
 
     def request_hash(self, model: str, revision: str) -> str:
-        """BLAKE3-128 of all that determines the reply: model, revision, prompt, messages, sampling, schema."""
+        """BLAKE3-128 of all that determines the reply: model, prompt, messages, sampling, schema."""
         sampling = self.sampling
         what = [
             REQUEST_VERSION,

@@ -1,0 +1,38 @@
+"""Open an engine by its configuration."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from infinity_assets.models.vlm.client import OpenAIEngine
+from infinity_assets.models.vlm.config import EngineConfig
+from infinity_assets.models.vlm.engine import Engine
+from infinity_assets.models.vlm.fake import FakeServer
+from infinity_assets.models.vlm.own import OwnServerEngine
+from infinity_assets.models.vlm.server import vllm_server
+
+
+@contextmanager
+def open_engine(config: EngineConfig, logs: Path) -> Iterator[Engine]:
+    """The engine, with its server if it has one of its own; it serves any number of ``complete_all``.
+
+    Args:
+        logs: folder for the log of an own server.
+
+    Raises:
+        EngineError: an own server does not start.
+    """
+    match config.engine:
+        case "openai":
+            yield OpenAIEngine(config)
+        case "fake":
+            with FakeServer() as fake:
+                yield OpenAIEngine(config, url=lambda: fake.url)
+        case "vllm":
+            python = Path(os.environ.get("INFINITY_VLLM_PYTHON") or config.environment)
+            server = vllm_server(python, config.model, logs / "vllm.log", config.arguments)
+            with server:
+                yield OwnServerEngine(config, server)
