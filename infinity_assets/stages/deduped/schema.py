@@ -11,12 +11,13 @@ from infinity_assets.store.tables import TableSpec
 
 DEDUPED: Final = TableSpec(
     name="deduped",
-    version=1,
+    version=2,
     key="sample_id",
     schema=pa.schema(
         [
             pa.field("sample_id", pa.string(), nullable=False),
             pa.field("duplicate_of", pa.string()),  # the earlier sample of the dropping edge
+            pa.field("distance", pa.float32()),  # of that edge, see ``duplicate_ledger``
             *VERDICT_FIELDS,
         ]
     ),

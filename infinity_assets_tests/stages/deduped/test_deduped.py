@@ -22,8 +22,10 @@ def test_each_kept_sample_has_one_row_and_quarantined_ones_none(site: Site, in_p
 
 
 def test_an_edge_of_a_kind_that_only_informs_drops_nothing() -> None:
-    columns = {"sample_id": ["a", "b"], "winner_id": ["w", "w"]}
-    edges = pl.DataFrame(columns | {"kind": ["near_image", "exact_pair"]})
+    columns = {"sample_id": ["a", "b"], "winner_id": ["w", "w"], "kind": ["near_text", "exact_pair"]}
+    schema = {"detail": pl.String}
+    rest = {"distance": [0.1, 0.0], "decides": [False, True], "detail": [None, None]}
+    edges = pl.DataFrame(columns | rest, schema_overrides=schema)
     verdicts = decide(pl.DataFrame({"sample_id": ["b", "c", "a"]}), edges)
     assert verdicts["verdict"].to_list() == ["drop", "keep", "keep"]
     assert verdicts["reason"].to_list() == ["exact_pair", None, None]

@@ -6,47 +6,16 @@ from collections import defaultdict
 from itertools import permutations
 from typing import Any
 
-import polars as pl
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from infinity_assets.errors import CommitConflict, StoreError
 from infinity_assets.stages.deduped.schema import DEDUPED
 from infinity_assets.stages.deduped.stage import materialize_deduped
-from infinity_assets.stages.duplicate_ledger.edges import exact_pairs
 from infinity_assets.stages.duplicate_ledger.schema import DUPLICATE_LEDGER
 from infinity_assets.stages.duplicate_ledger.stage import materialize_duplicate_ledger
 from infinity_assets.stages.unified.schema import UNIFIED
 from infinity_assets.store.tables import Transaction
 from infinity_assets_tests.conftest import Row, Site, dedupe, ingest, jsonl, picture, samples, talk
-
-sample = st.tuples(st.sampled_from("abc"), st.integers(0, 30), st.none() | st.sampled_from("xyz"))
-
-
-@given(st.lists(sample, max_size=30, unique_by=lambda s: s[:2]), st.randoms(use_true_random=False))
-@settings(max_examples=150, deadline=None)
-def test_each_sample_is_joined_to_the_first_of_its_equals_and_to_no_other(
-    drawn: list[tuple[str, int, str | None]], random: object
-) -> None:
-    priority = {"a": 20, "b": 10, "c": 10}
-    rows = [
-        {"sample_id": f"{s}-{i:032x}", "source": s, "priority": priority[s], "content_hash": h}
-        for s, i, h in drawn
-    ]
-    expected = set()
-    for row in rows:
-        equals = [r for r in rows if r["content_hash"] == row["content_hash"] is not None]
-        first = min(equals, key=lambda r: (r["priority"], r["sample_id"]), default=row)
-        if first is not row:
-            expected.add((row["sample_id"], first["sample_id"], first["source"], row["content_hash"]))
-    random.shuffle(rows)  # type: ignore[attr-defined]
-    text = {"sample_id": pl.String, "source": pl.String, "priority": pl.Int64, "content_hash": pl.String}
-    edges = exact_pairs(pl.DataFrame(rows, schema=text))
-    columns = ("sample_id", "winner_id", "winner_source", "fingerprint")
-    assert set(edges.select(columns).iter_rows()) == expected and len(edges) == len(expected)
-    assert not set(edges["winner_id"]) & set(edges["sample_id"]), "an edge never leads to a dropped sample"
-
 
 SOURCES: dict[str, list[Row]] = {
     "ants": [talk(1), talk(2), talk("3", "1.png"), talk(2, question="A question of its own?")],
@@ -140,7 +109,7 @@ def test_a_new_source_changes_only_the_slices_that_it_touches_and_reports_them(
     assert others["bees"].published.run_id == "arrival" and own.published.partition == "ants"
     assert site.platform().store.require(DUPLICATE_LEDGER, "cats") == before
     assert materialize_duplicate_ledger(site.platform(), "ants", "again")[1] == {}
-    assert own.published.inputs.keys() == {"unified/ants", "unified/bees", "unified/cats"}
+    assert own.published.inputs.keys() == {"unified/ants", "unified/bees", "unified/cats", "policy"}
 
 
 def test_evaluation_items_neither_drop_training_samples_nor_are_dropped(

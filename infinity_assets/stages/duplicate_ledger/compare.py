@@ -1,0 +1,161 @@
+"""The comparison of all published samples: read, search, join, decide. Writes no table."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pyarrow as pa
+
+from infinity_assets.similarity.exchanges import Exchanges
+from infinity_assets.similarity.texts import Conversation, conversation_of
+from infinity_assets.stages.duplicate_ledger.edges import (
+    edges_of,
+    groups_of,
+    near_pairs_of,
+    scenes_of,
+    visual_clusters,
+)
+from infinity_assets.stages.duplicate_ledger.keys import NONE, Keys, Rows, first_equal, rows_in
+from infinity_assets.stages.duplicate_ledger.near_images import near_images
+from infinity_assets.stages.duplicate_ledger.near_texts import near_texts
+from infinity_assets.stages.duplicate_ledger.policy import DuplicatePolicy
+from infinity_assets.stages.duplicate_ledger.rows import Barred, NearPairs, decided, ledger_edges
+from infinity_assets.stages.duplicate_ledger.samples import (
+    Finding,
+    Pictures,
+    Samples,
+    read_pictures,
+    read_samples,
+)
+from infinity_assets.stages.duplicate_ledger.shared import shared_turns
+from infinity_assets.store.objects import Objects
+from infinity_assets.store.tables import Published
+
+
+@dataclass(frozen=True, slots=True)
+class Inputs:
+    """What is compared. Sources that take no part are left out."""
+
+    unified: Mapping[str, Published]
+    images: Mapping[str, Published]
+    priority: Mapping[str, int]
+    licence: Finding  #: reason code of a licence that is dropped, or None
+    dropped: Mapping[str, tuple[str, Keys]]  #: by cause and source: ids that ``filtered`` drops for it
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """All edges of all sources."""
+
+    samples: Samples
+    pictures: Pictures
+    edges: pl.DataFrame  #: see :func:`~.rows.ledger_edges`
+    barred: Barred
+    notes: Mapping[str, Any]  #: counts
+
+
+def compare(inputs: Inputs, policy: DuplicatePolicy, objects: Objects) -> Comparison:
+    """Compare all samples; a pure function of inputs and policy, whatever was remembered."""
+    samples, ids = read_samples(inputs.unified, inputs.priority, inputs.licence)
+    pictures = read_pictures(samples, ids, inputs.images)
+    images = near_images(
+        pictures, policy.phash_radius, _signatures(samples, pictures, inputs.images), objects
+    )
+    nodes, signatures = _text_nodes(samples)
+    texts = near_texts(
+        samples.text[nodes], signatures, _conversations(samples, nodes, inputs.unified), objects
+    )
+    texts = texts.at_least(policy.text_similarity)
+    scene = scenes_of(samples, visual_clusters(pictures, images))
+    shared = shared_turns(scene, samples.turn_owner, samples.turn, samples.question)
+    groups = groups_of(samples, scene, shared.talk)
+    edges = edges_of(samples, pictures, groups, images, texts, nodes, shared)
+    barred = _barred(samples, inputs.dropped)
+    near = NearPairs(*near_pairs_of(samples, groups, texts, nodes))
+    _, deciding = decided(groups, near, shared, barred.mask, policy)
+    shown = pictures.node == np.arange(len(pictures))
+    notes = {
+        "sources_compared": len(inputs.unified),
+        "samples_compared": len(samples),
+        "pictures": int(shown.sum()),
+        "pictures_of_low_detail": int((shown & pictures.low_detail).sum()),
+        "picture_pairs_within_radius": images.compared,
+        "picture_pairs_compared_now": images.new,
+        "pictures_in_crowds": images.crowded,
+        "texts_long_enough": len(nodes),
+        "texts_searched_now": texts.new,
+        "texts_alike_that_say_another_thing": int((~texts.near).sum()),
+        "conversations_in_crowds": shared.crowded,
+        "samples_barred": int(barred.mask.sum()),
+    }
+    return Comparison(samples, pictures, ledger_edges(samples, edges, deciding, barred), barred, notes)
+
+
+def _text_nodes(samples: Samples) -> tuple[Rows, Any]:
+    """The first sample of each distinct text that is long enough, and its signature."""
+    owner = samples.signature_owner
+    text = samples.text[owner]
+    firsts = first_equal(text[:, 0], text[:, 1]) == np.arange(len(owner)) if len(owner) else owner == 0
+    return owner[firsts], samples.signature[firsts]
+
+
+def _barred(samples: Samples, dropped: Mapping[str, tuple[str, Keys]]) -> Barred:
+    """By licence, or since a later stage dropped the sample for a cause that is not the duplicates'.
+
+    What a later stage says of a sample it would say of each with the same content.
+    """
+    by = samples.barred_by.copy()
+    causes = list(samples.causes)
+    content = first_equal(samples.content[:, 0], samples.content[:, 1]) if len(samples) else samples.row
+    for cause, (source, ids) in sorted(dropped.items()):
+        if source not in samples.sources:
+            continue
+        name = cause.partition("/")[0]
+        if name not in causes:
+            causes.append(name)
+        own = np.flatnonzero(samples.source == samples.sources.index(source))
+        found = own[rows_in(samples.ids[own], ids) != NONE]
+        hit = np.isin(content, content[found]) & (by == NONE)
+        by[hit] = causes.index(name)
+    return Barred(by, tuple(causes))
+
+
+def _signatures(
+    samples: Samples, pictures: Pictures, images: Mapping[str, Published]
+) -> Callable[[Rows], list[bytes]]:
+    def read(wanted: Rows) -> list[bytes]:
+        table = _take(samples.sources, pictures.source[wanted], pictures.row[wanted], images, ["signature"])
+        found: list[bytes] = table.column("signature").to_pylist()
+        return found
+
+    return read
+
+
+def _conversations(
+    samples: Samples, nodes: Rows, unified: Mapping[str, Published]
+) -> Callable[[Rows], list[Conversation]]:
+    def read(wanted: Rows) -> list[Conversation]:
+        at = nodes[wanted]
+        table = _take(samples.sources, samples.source[at], samples.row[at], unified, ["turns"])
+        cut = Exchanges()
+        turns = ([(t["role"], t["text"]) for t in row] for row in table.column("turns").to_pylist())
+        return [conversation_of(cut.of(row)) for row in turns]
+
+    return read
+
+
+def _take(
+    names: Sequence[str], source: Rows, row: Rows, tables: Mapping[str, Published], columns: list[str]
+) -> pa.Table:
+    """Rows of several sources' tables, in the order asked for."""
+    parts, places = [], []
+    for i in np.unique(source).tolist():
+        at = np.flatnonzero(source == i)
+        parts.append(tables[names[i]].dataset().take(row[at].tolist(), columns=columns))
+        places.append(at)
+    order = np.argsort(np.concatenate(places))
+    return pa.concat_tables(parts).take(pa.array(order))

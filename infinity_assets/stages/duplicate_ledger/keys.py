@@ -1,0 +1,82 @@
+"""128-bit fingerprints as columns of two 64-bit words, and which rows have equal ones. Pure functions."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+import pyarrow as pa
+
+Rows = npt.NDArray[np.int64]
+Keys = npt.NDArray[np.uint64]  #: ``(rows, 2)``, big-endian halves: they sort as the hex does
+
+#: Row of nothing: where a column has no value.
+NONE = -1
+
+
+def keys_of_hex(column: pa.ChunkedArray | pa.Array) -> Keys:
+    """Keys of a string column of 32 hex characters; nulls become zeros."""
+    values = pl.Series(pl.from_arrow(column)).str.decode("hex", strict=True).fill_null(bytes(16))
+    return keys_of_bytes(values.to_arrow())
+
+
+def keys_of_bytes(column: pa.ChunkedArray | pa.Array) -> Keys:
+    """Keys of a binary column whose values have 16 bytes each."""
+    column = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
+    fixed = column if column.type == pa.binary(16) else column.cast(pa.binary()).cast(pa.binary(16))
+    if len(fixed) == 0:
+        return np.empty((0, 2), np.uint64)
+    data = np.frombuffer(fixed.buffers()[1], ">u8", 2 * len(fixed), 16 * fixed.offset)
+    return data.astype(np.uint64).reshape(-1, 2)
+
+
+def hex_of(keys: Keys) -> pa.Array:
+    """The string column that :func:`keys_of_hex` reads."""
+    data = pa.py_buffer(np.ascontiguousarray(keys, ">u8").tobytes())
+    fixed = pa.Array.from_buffers(pa.binary(16), len(keys), [None, data])
+    values = pl.Series(pl.from_arrow(fixed.cast(pa.binary())), dtype=pl.Binary)
+    return values.bin.encode("hex").to_arrow().cast(pa.string())
+
+
+def first_equal(*columns: npt.NDArray[np.generic]) -> Rows:
+    """For each row the first row that has the same values in all columns, ``(rows,)``: itself if it is that.
+
+    A row's group is so named by its first member: no dictionary is needed, and equal rows need no pairs.
+    """
+    frame = pl.DataFrame({str(i): column for i, column in enumerate(columns)}).with_row_index("row")
+    names = frame.columns[1:]
+    return frame.select(pl.col("row").cast(pl.Int64).min().over(names)).to_series().to_numpy()
+
+
+def rows_in(wanted: Keys, keys: Keys) -> Rows:
+    """Where each wanted key first stands among ``keys``, :data:`NONE` if nowhere, ``(wanted,)``."""
+    have = (
+        pl.DataFrame({"a": keys[:, 0], "b": keys[:, 1]})
+        .with_row_index("row")
+        .unique(["a", "b"], keep="first")
+    )
+    asked = pl.DataFrame({"a": wanted[:, 0], "b": wanted[:, 1]})
+    found = asked.join(have, on=["a", "b"], how="left", maintain_order="left")
+    return found["row"].cast(pl.Int64).fill_null(NONE).to_numpy()
+
+
+def sequences(owner: Rows, values: Rows, owners: int) -> Rows:
+    """For each owner the first one with the same sequence of values, :data:`NONE` for an empty one.
+
+    Args:
+        owner: ascending; ``values[i]`` belongs to it.
+        values: 0 or more.
+        owners: how many there are.
+    """
+    counts = np.bincount(owner, minlength=owners)
+    starts = np.cumsum(counts) - counts
+    same = np.full(owners, NONE, np.int64)
+    left = np.flatnonzero(counts > 0)
+    place = 0
+    # By length and first value, then by what was equal so far and the next value: as many rounds as the
+    # longest has values, each over those that have as many.
+    same[left] = left[first_equal(counts[left], values[starts[left]])]
+    while len(left := left[counts[left] > place + 1]):
+        place += 1
+        same[left] = left[first_equal(same[left], values[starts[left] + place])]
+    return same

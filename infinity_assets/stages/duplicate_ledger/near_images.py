@@ -1,0 +1,202 @@
+"""Near pictures: pHashes within a radius, found exactly, then compared by their signatures."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+import pyarrow as pa
+
+from infinity_assets.similarity.hamming import near_pairs, near_pairs_between
+from infinity_assets.similarity.pictures import relations
+from infinity_assets.similarity.signature import SIGNATURE_VERSION
+from infinity_assets.stages.duplicate_ledger.keys import Keys, Rows
+from infinity_assets.stages.duplicate_ledger.known import recall, remember
+from infinity_assets.stages.duplicate_ledger.samples import Pictures
+from infinity_assets.store.digests import key_of
+from infinity_assets.store.objects import Objects
+
+#: Raised when the same pictures give other pairs.
+NEAR_IMAGE_VERSION = 1
+
+#: Pictures of one pHash that others are compared with, the first ones. Thousands share one where a form was
+#: filled in; all pairs of them would be millions of comparisons. Our choice.
+CROWD = 64
+
+#: Pairs of pictures whose signatures are held at once: some 30 MB.
+PAIRS_AT_ONCE = 4096
+
+SAME, VARIANT, DIFFERENT = 0, 1, 2
+_RELATIONS = {"same": SAME, "variant": VARIANT, "different": DIFFERENT}
+
+#: Gives the signatures of pictures, in their order.
+Signatures = Callable[[Rows], Sequence[bytes]]
+
+
+@dataclass(frozen=True, slots=True)
+class NearImages:
+    """Pairs of picture nodes (first pictures with their pixels), ``(pairs,)`` each; ``later > earlier``."""
+
+    later: Rows
+    earlier: Rows
+    distance: npt.NDArray[np.uint8]  #: bits of 64
+    relation: npt.NDArray[np.uint8]  #: SAME or VARIANT
+    score: npt.NDArray[np.float32]
+    compared: int  #: pairs within the radius
+    new: int  #: of them, compared in this run
+    crowded: int  #: pictures whose pHash more than :data:`CROWD` have
+
+    def of(self, relation: int) -> NearImages:
+        """The pairs of one relation."""
+        at = np.flatnonzero(self.relation == relation)
+        return NearImages(
+            self.later[at],
+            self.earlier[at],
+            self.distance[at],
+            self.relation[at],
+            self.score[at],
+            self.compared,
+            self.new,
+            self.crowded,
+        )
+
+
+def near_images(pictures: Pictures, radius: int, read: Signatures, objects: Objects) -> NearImages:
+    """All near pictures. Pictures of low detail take no part: their hashes say nothing.
+
+    The result follows from the pictures alone. What earlier runs searched and compared is not searched and
+    compared again.
+
+    Args:
+        pictures: all of them.
+        radius: largest Hamming distance of the pHashes.
+        read: called for a few thousand pictures at a time.
+        objects: where earlier runs left what they found.
+    """
+    nodes = np.flatnonzero(pictures.comparable & (pictures.node == np.arange(len(pictures))))
+    hashes, place = np.unique(pictures.phash[nodes], return_inverse=True)
+    left, right, distance = _hash_pairs(hashes, radius, objects)
+    later, earlier, bits, crowded = _node_pairs(nodes, place, left, right, distance)
+    relation, score, new = _compared(pictures.pixels, later, earlier, read, objects)
+    near = np.flatnonzero(relation != DIFFERENT)
+    return NearImages(
+        later[near], earlier[near], bits[near], relation[near], score[near], len(later), new, crowded
+    )
+
+
+def _hash_pairs(
+    hashes: npt.NDArray[np.uint64], radius: int, objects: Objects
+) -> tuple[Rows, Rows, npt.NDArray[np.uint8]]:
+    """Pairs of places in ``hashes`` (sorted, distinct) within the radius; only new hashes are searched."""
+    version = key_of("phash", NEAR_IMAGE_VERSION, radius)
+    found = recall(objects, "phash_pairs", version)
+    values = [np.empty(0, np.uint64), np.empty(0, np.uint64)]
+    searched = np.empty(0, np.uint64)
+    if found is not None:
+        searched = found["searched"]["hash"].to_numpy()
+        values = [found["pairs"][name].to_numpy() for name in ("left", "right")]
+        there = np.isin(values[0], hashes, kind="sort") & np.isin(values[1], hashes, kind="sort")
+        values = [v[there] for v in values]
+    fresh = np.setdiff1d(hashes, searched, assume_unique=True)
+    if len(fresh):
+        known = np.intersect1d(hashes, searched, assume_unique=True)
+        within = near_pairs(fresh, radius)
+        across = near_pairs_between(fresh, known, radius)
+        values[0] = np.concatenate((values[0], fresh[within.left], fresh[across.left]))
+        values[1] = np.concatenate((values[1], fresh[within.right], known[across.right]))
+    if len(fresh) or len(hashes) != len(searched):
+        pairs = pa.table({"left": values[0], "right": values[1]})
+        remember(objects, "phash_pairs", version, {"searched": pa.table({"hash": hashes}), "pairs": pairs})
+    left, right = (np.searchsorted(hashes, v) for v in values)
+    return left, right, np.bitwise_count(values[0] ^ values[1])
+
+
+def _node_pairs(
+    nodes: Rows, place: Rows, left: Rows, right: Rows, distance: npt.NDArray[np.uint8]
+) -> tuple[Rows, Rows, npt.NDArray[np.uint8], int]:
+    """Pairs of pictures for pairs of hashes: the first few of each with all of the other and its own."""
+    order = np.argsort(place, kind="stable")
+    counts = np.bincount(place)
+    starts = np.cumsum(counts) - counts
+    few = np.minimum(counts, CROWD)
+    own = np.flatnonzero(counts > 1)
+    zero = np.zeros(len(own), np.uint8)
+    parts = [
+        _products(own, own, starts, few, counts, zero),
+        _products(left, right, starts, few, counts, distance),
+        _products(right, left, starts, few, counts, distance),
+    ]
+    a, b, bits = (np.concatenate(columns) for columns in zip(*parts, strict=True))
+    a, b = nodes[order[a]], nodes[order[b]]
+    pairs = pl.DataFrame({"later": np.maximum(a, b), "earlier": np.minimum(a, b), "bits": bits})
+    pairs = pairs.filter(pl.col("later") != pl.col("earlier")).unique().sort("later", "earlier")
+    crowded = int(counts[counts > CROWD].sum())
+    return pairs["later"].to_numpy(), pairs["earlier"].to_numpy(), pairs["bits"].to_numpy(), crowded
+
+
+def _products(
+    left: Rows, right: Rows, starts: Rows, few: Rows, counts: Rows, bits: npt.NDArray[np.uint8]
+) -> tuple[Rows, Rows, npt.NDArray[np.uint8]]:
+    """The first few of each left group with all of the right one."""
+    sizes = few[left] * counts[right]
+    within = np.arange(int(sizes.sum())) - np.repeat(np.cumsum(sizes) - sizes, sizes)
+    width = np.repeat(counts[right], sizes)
+    a = np.repeat(starts[left], sizes) + within // np.maximum(width, 1)
+    b = np.repeat(starts[right], sizes) + within % np.maximum(width, 1)
+    return a, b, np.repeat(bits, sizes)
+
+
+def _compared(
+    pixels: Keys, later: Rows, earlier: Rows, read: Signatures, objects: Objects
+) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.float32], int]:
+    """What the second witness says of each pair, asked once for each pair of pixels."""
+    version = key_of("witness", NEAR_IMAGE_VERSION, SIGNATURE_VERSION)
+    names = ["a0", "a1", "b0", "b1"]
+    asked = pl.DataFrame(
+        {
+            "a0": pixels[later, 0],
+            "a1": pixels[later, 1],
+            "b0": pixels[earlier, 0],
+            "b1": pixels[earlier, 1],
+        }
+    )
+    # Which is the later one depends on what else there is; the verdict on two pictures does not.
+    swap = (pl.col("a0") < pl.col("b0")) | ((pl.col("a0") == pl.col("b0")) & (pl.col("a1") < pl.col("b1")))
+    asked = asked.select(
+        *(
+            pl.when(swap).then(pl.col(x)).otherwise(pl.col(y)).alias(x)
+            for x, y in zip(names, ["b0", "b1", "a0", "a1"], strict=True)
+        )
+    )
+    found = recall(objects, "compared_pictures", version)
+    if found is None:
+        known = pl.DataFrame(
+            schema=dict.fromkeys(names, pl.UInt64) | {"relation": pl.UInt8, "score": pl.Float32}
+        )
+    else:
+        known = pl.DataFrame(pl.from_arrow(found["pairs"]))
+    told = asked.join(known, on=names, how="left", maintain_order="left")
+    missing = np.flatnonzero(told["relation"].is_null().to_numpy())
+    relation = told["relation"].fill_null(DIFFERENT).to_numpy().copy()
+    score = told["score"].fill_null(0.0).to_numpy().copy()
+    for part, first, second in _signature_pairs(missing, later, earlier, read):
+        for i, said in zip(part.tolist(), relations(zip(first, second, strict=True)), strict=True):
+            relation[i], score[i] = _RELATIONS[said.relation], said.score
+    if len(missing) or len(known) > len(asked):
+        kept = asked.with_columns(relation=relation, score=score)
+        remember(objects, "compared_pictures", version, {"pairs": kept.to_arrow()})
+    return relation, score, len(missing)
+
+
+def _signature_pairs(
+    missing: Rows, later: Rows, earlier: Rows, read: Signatures
+) -> Iterator[tuple[Rows, list[bytes], list[bytes]]]:
+    for start in range(0, len(missing), PAIRS_AT_ONCE):
+        part = missing[start : start + PAIRS_AT_ONCE]
+        wanted, at = np.unique(np.concatenate((later[part], earlier[part])), return_inverse=True)
+        signatures = read(wanted)
+        sides = at.reshape(2, -1).tolist()
+        yield part, [signatures[i] for i in sides[0]], [signatures[i] for i in sides[1]]
