@@ -1,0 +1,159 @@
+"""Which pictures count as one, and that the answer depends on nothing but the two."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image, ImageDraw, ImageEnhance, ImageOps
+
+from infinity_assets.demo import charts, tables
+from infinity_assets.errors import StoreError
+from infinity_assets.similarity import pictures
+from infinity_assets.similarity.pictures import relation, relations
+from infinity_assets.similarity.signature import LUMA_PIXELS, Signature, pack, reduced_size, unpack
+from infinity_assets.stages.images.closeup import closeup, confirm
+from infinity_assets.stages.images.limits import Limits
+from infinity_assets.stages.images.measure import measure_image
+from infinity_assets_tests.stages.images import pictures as p
+
+PHOTO = p.photo(480, 360)
+CHART = Image.fromarray(charts.pixels_of_chart(charts.plan_chart(random.Random(3))))
+
+
+def signed(image: Image.Image | bytes) -> bytes:
+    data = image if isinstance(image, bytes) else p.encode(image, "PNG")
+    row = measure_image(data, None, Limits())
+    assert row.signature is not None, row.detail
+    return row.signature
+
+
+def both_looks(left: Image.Image | bytes, right: Image.Image | bytes) -> str:
+    """What the ledger goes by: the second look at what the first one lets pass."""
+    first = relation(signed(left), signed(right)).relation
+    if first != "same":
+        return first
+    a, b = (i if isinstance(i, bytes) else p.encode(i, "PNG") for i in (left, right))
+    return confirm(a, b, Limits()).relation
+
+
+def watermarked(image: Image.Image) -> Image.Image:
+    layer = Image.new("RGBA", image.size, (0, 0, 0, 0))
+    ImageDraw.Draw(layer).text((40, 60), "SAMPLE", fill=(255, 255, 255, 70), font_size=60)
+    base = image.convert("RGBA")
+    base.alpha_composite(layer)
+    return base.convert("RGB")
+
+
+def cropped(image: Image.Image) -> Image.Image:
+    w, h = image.size
+    return image.crop((round(w * 0.04), round(h * 0.01), round(w * 0.98), round(h * 0.96)))
+
+
+SAME: dict[str, Callable[[Image.Image], Image.Image | bytes]] = {
+    "itself": lambda i: i,
+    "half the size": lambda i: i.resize((i.width // 2, i.height // 2), Image.Resampling.LANCZOS),
+    "jpeg": lambda i: p.encode(i, "JPEG", quality=40),
+    "webp": lambda i: p.encode(i, "WEBP", quality=50),
+    "darker": lambda i: ImageEnhance.Brightness(i).enhance(0.8),
+    "less contrast": lambda i: ImageEnhance.Contrast(i).enhance(0.8),
+    "watermark": watermarked,
+    "crop": cropped,
+    "with an alpha channel": lambda i: i.convert("RGBA"),
+}
+
+
+@pytest.mark.parametrize("image", [PHOTO, CHART], ids=["photo", "chart"])
+@pytest.mark.parametrize("kind", SAME)
+def test_a_copy_is_the_same(kind: str, image: Image.Image) -> None:
+    """Copies of one picture would be trained on many times over."""
+    assert both_looks(image, SAME[kind](image)) == "same"
+
+
+def test_another_picture_is_another() -> None:
+    """Samples would be dropped for a picture that they do not show."""
+    hue = np.asarray(PHOTO.convert("HSV")).copy()
+    hue[:, :, 0] += 90
+    others = [ImageOps.mirror(PHOTO), p.photo(480, 360, 8), Image.fromarray(hue, "HSV").convert("RGB")]
+    assert all(both_looks(PHOTO, other) != "same" for other in others)
+
+
+def test_one_changed_number_is_seen() -> None:
+    """A table with other data has other answers, and nearly the same hash."""
+    table = tables.plan_table(random.Random(5))
+    cells = [list(row) for row in table.cells]
+    cells[1][0] += 30
+    other = tables.Table(
+        table.title, table.corner, table.columns, table.names, tuple(map(tuple, cells)), table.style
+    )
+    left, right = (Image.fromarray(tables.pixels_of_table(t)) for t in (table, other))
+    assert relation(signed(left), signed(right)).relation == "same", "too small for the first look"
+    assert both_looks(left, right) == "different"
+
+
+def test_a_grey_copy_is_a_variant() -> None:
+    """What colour the shirt is cannot be answered from it; it must be recorded and not dropped."""
+    assert both_looks(PHOTO, PHOTO.convert("L")) == "variant"
+
+
+SIGNATURES = [signed(i) for i in (PHOTO, cropped(PHOTO), CHART, p.page(), p.photo(1000, 40, 5))]
+
+
+def test_order_and_batches_change_nothing() -> None:
+    """The verdict on two pictures would depend on which of them arrived first."""
+    pairs = [(a, b) for a in SIGNATURES for b in SIGNATURES]
+    told = relations(pairs)
+    assert told == [relation(b, a) for a, b in pairs] == relations(pairs)
+    assert all(t.relation == "same" for t, (a, b) in zip(told, pairs, strict=True) if a == b)
+    left, right = (closeup(p.encode(i, "PNG"), Limits()) for i in (PHOTO, cropped(PHOTO)))
+    assert pictures.closer(left, right) == pictures.closer(right, left)
+
+
+@settings(max_examples=60, deadline=None)
+@given(width=st.integers(1, 300), height=st.integers(1, 300), seed=st.integers(0, 99), grey=st.booleans())
+def test_any_two_pictures_can_be_compared(width: int, height: int, seed: int, grey: bool) -> None:
+    """One odd picture would stop the whole ledger."""
+    rng = np.random.default_rng(seed)
+    pixels = rng.integers(0, rng.integers(1, 256), (height, width) if grey else (height, width, 3), np.uint8)
+    one = signed(Image.fromarray(pixels))
+    for other in (one, SIGNATURES[seed % len(SIGNATURES)]):
+        assert 0 <= relation(one, other).score <= 1
+        assert relation(one, other) == relation(other, one)
+
+
+@settings(max_examples=200, deadline=None)
+@given(width=st.integers(1, 1 << 20), height=st.integers(1, 1 << 20))
+def test_a_signature_is_small_and_comes_back(width: int, height: int) -> None:
+    """100 million of them are kept."""
+    columns, rows = reduced_size(width, height, LUMA_PIXELS)
+    assert 1 <= columns <= min(width, 255) and 1 <= rows <= min(height, 255)
+    luma = np.arange(columns * rows, dtype=np.uint64).astype(np.uint8).reshape(rows, columns)
+    chroma = np.zeros((2, *reduced_size(height, width, 320)), np.uint8)
+    packed = pack(Signature(width, height, luma, chroma))
+    assert len(packed) <= 4096
+    back = unpack(packed)
+    assert (back.width, back.height) == (width, height) and np.array_equal(back.luma, luma)
+    assert back.chroma is not None and back.chroma.shape == chroma.shape
+
+
+@settings(max_examples=200, deadline=None)
+@given(data=st.binary(max_size=64) | st.binary(max_size=64).map(lambda tail: SIGNATURES[0][:13] + tail))
+def test_garbage_is_refused_plainly(data: bytes) -> None:
+    """A damaged table would crash in OpenCV, or compare noise."""
+    with pytest.raises(StoreError, match="materialize"):
+        unpack(data)
+
+
+#: Raise WITNESS_VERSION where a limit or a measure changes: verdicts are remembered under it.
+GOLDEN = (2, ["same", "same", "different", "different", "different"])
+
+
+def test_verdicts_change_only_with_their_version() -> None:
+    """Remembered verdicts would mix with others of another meaning."""
+    told = [relation(SIGNATURES[0], other) for other in SIGNATURES]
+    assert (pictures.WITNESS_VERSION, [t.relation for t in told]) == GOLDEN
+    assert told[1].score == pytest.approx(0.997, abs=0.01)
