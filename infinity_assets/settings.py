@@ -3,9 +3,55 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from infinity_assets.errors import CatalogueError
+from infinity_assets.models.ram_plus.tagger import RamPlusFiles
+
+
+class RamPlusSettings(BaseSettings):
+    """The files of RAM++ and how it runs, from ``INFINITY_RAM_PLUS_...``."""
+
+    model_config = SettingsConfigDict(env_prefix="INFINITY_RAM_PLUS_", extra="ignore", frozen=True)
+
+    weights: Path | None = None  #: ``.safetensors`` (torch) or ``.onnx`` (onnxruntime)
+    tags: Path | None = None  #: one tag a line, in the order of the network
+    thresholds: Path | None = None  #: one probability a line; 0.5 for all if unset
+    descriptions: Path | None = None  #: another matrix of descriptions, for an open set
+    dtype: Literal["float32", "bfloat16"] = "bfloat16"
+    device: str | None = None  #: of torch; a GPU where there is one if unset
+    compiled: bool = False  #: torch.compile
+    batch: int = Field(default=64, ge=1)  #: pictures
+
+    def files(self) -> RamPlusFiles:
+        """What the tagger is opened with.
+
+        Raises:
+            CatalogueError: if weights or tags are not named.
+        """
+        for name in ("weights", "tags"):
+            if getattr(self, name) is None:
+                raise CatalogueError(
+                    f"the tagger ram_plus needs INFINITY_RAM_PLUS_{name.upper()}: name the file"
+                )
+        return RamPlusFiles(
+            weights=str(_absolute(self.weights)),
+            tags=str(_absolute(self.tags)),
+            thresholds=_absolute(self.thresholds),
+            descriptions=_absolute(self.descriptions),
+            dtype=self.dtype,
+            device=self.device,
+            compiled=self.compiled,
+            batch=self.batch,
+        )
+
+
+def _absolute(path: Path | None) -> str | None:
+    """As a worker finds it, wherever it was started."""
+    return str(path.absolute()) if path is not None else None
 
 
 class Settings(BaseSettings):
@@ -24,6 +70,10 @@ class Settings(BaseSettings):
         None  #: mix file; ``<catalogue>/mixes.yaml`` if there is one, else the package's default
     )
     workers: int = Field(default=2, ge=1)  #: processes for sharded work
+    tagger: Literal["captions", "ram_plus"] = "captions"  #: what gives image tags
+    tagger_workers: int = Field(default=1, ge=1)  #: processes that hold its model: one for each GPU
+    tagger_image: str | None = None  #: container image with the model's libraries, on Kubernetes
+    ram_plus: RamPlusSettings = Field(default_factory=RamPlusSettings)
     preview_url: str = "http://127.0.0.1:3001"  #: where the sample pages are served
 
     @property

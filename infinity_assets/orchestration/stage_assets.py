@@ -14,6 +14,7 @@ from infinity_assets.errors import CommitConflict, InfinityError
 from infinity_assets.orchestration.checks import check_results, check_specs
 from infinity_assets.orchestration.links import Links
 from infinity_assets.orchestration.metadata import Metadata, column_schema, materialization_metadata
+from infinity_assets.orchestration.model_steps import ModelStep
 from infinity_assets.orchestration.progress import Listener, StageEvent
 from infinity_assets.orchestration.resources import PLATFORM, PROGRESS
 from infinity_assets.platform import Platform
@@ -86,7 +87,10 @@ Compute = Callable[[StageRun], Sequence[StageOutput]]
 
 
 def stage_asset(
-    stages: Sequence[StageAsset], partitions: dg.PartitionsDefinition | None, compute: Compute
+    stages: Sequence[StageAsset],
+    partitions: dg.PartitionsDefinition | None,
+    compute: Compute,
+    step: ModelStep | None = None,
 ) -> dg.AssetsDefinition:
     """One asset, or several that one function publishes together.
 
@@ -97,6 +101,7 @@ def stage_asset(
         stages: the assets, in the order in which they are published.
         partitions: theirs; None for an asset without.
         compute: publishes one partition of all of them.
+        step: what it asks of a cluster, where it runs a model.
     """
     specs = [stage.spec(partitions) for stage in stages]
     checks = [
@@ -111,6 +116,8 @@ def stage_asset(
         check_specs=checks,
         required_resource_keys={PLATFORM, PROGRESS},
         can_subset=False,
+        op_tags=dict(step.op_tags) if step else None,
+        pool=step.pool if step else None,
     )
     def materialize(context: dg.AssetExecutionContext) -> Iterator[Any]:
         platform: Platform = getattr(context.resources, PLATFORM)

@@ -17,6 +17,7 @@ from infinity_assets.store.objects import Objects
 KINDS = {
     "draft": "infinity_assets.stages.unified.draft:run_draft",
     "images": "infinity_assets.stages.images.shard:run_images",
+    "picture_tags": "infinity_assets.stages.tagged.pictures:run_picture_tags",
     "export": "infinity_assets.stages.exported.shard:run_export",
 }
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
-import polars as pl
+
+if TYPE_CHECKING:
+    import polars as pl
 
 #: From a file's bytes to upright RGB pixels ``(height, width, 3)``; raises for what cannot be decoded.
 Decode = Callable[[bytes], npt.NDArray[np.uint8]]

@@ -8,6 +8,7 @@ import dagster as dg
 
 from infinity_assets.orchestration.groups import ENGINEERS, ENRICH, code_version
 from infinity_assets.orchestration.metadata import notes_metadata
+from infinity_assets.orchestration.model_steps import ModelStep
 from infinity_assets.orchestration.stage_assets import StageAsset, StageOutput, StageRun, stage_asset
 from infinity_assets.stages.tagged.schema import TAGGED
 
@@ -31,13 +32,18 @@ STAGE = StageAsset(
 )
 
 
-def tagged_assets(sources: dg.PartitionsDefinition) -> dg.AssetsDefinition:
-    """The asset, one partition for each source."""
-    return stage_asset([STAGE], sources, _compute)
+def tagged_assets(sources: dg.PartitionsDefinition, step: ModelStep | None = None) -> dg.AssetsDefinition:
+    """The asset, one partition for each source.
+
+    Args:
+        sources: the partitions.
+        step: what it asks of a cluster, where the settings name a model.
+    """
+    return stage_asset([STAGE], sources, _compute, step)
 
 
 def _compute(run: StageRun) -> Sequence[StageOutput]:
     from infinity_assets.stages.tagged.stage import materialize_tagged
 
-    result = materialize_tagged(run.platform, run.partition, run.run_id)
+    result = materialize_tagged(run.platform, run.partition, run.run_id, run.tell)
     return [StageOutput(STAGE.name, result, notes_metadata(result.notes))]

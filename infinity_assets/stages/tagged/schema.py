@@ -19,7 +19,8 @@ TAGGED: Final = TableSpec(
             pa.field("image_tags", pa.list_(pa.string()), nullable=False),  # sorted, of the vocabulary
             pa.field(
                 "tag_sources", pa.list_(pa.string()), nullable=False
-            ),  # caption, annotation: one per tag
+            ),  # caption, annotation, conversation or picture: one per tag
+            pa.field("tag_logits", pa.list_(pa.float32()), nullable=False),  # one per tag; null unless seen
             pa.field("question_type", pa.string()),  # by rule; null where there is no question
             # The three levels of each question's leaf, one for each user turn that says something, in order;
             # null where no rule holds, and where there is nothing to see.

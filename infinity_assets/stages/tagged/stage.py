@@ -2,48 +2,71 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
+import polars as pl
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from infinity_assets.errors import StoreError
+from infinity_assets.models.ram_plus.tagger import FLOOR
+from infinity_assets.models.taggers.protocol import Tagger
 from infinity_assets.platform import Platform
 from infinity_assets.stages.deduped.schema import DEDUPED
+from infinity_assets.stages.images.schema import IMAGES
 from infinity_assets.stages.publish import StageResult, publish, verdict_stats
+from infinity_assets.stages.tagged.captions import CaptionTagger
 from infinity_assets.stages.tagged.instructions import INSTRUCTION_VERSION
+from infinity_assets.stages.tagged.pictures import SeenTagger, look_at
 from infinity_assets.stages.tagged.schema import TAGGED
 from infinity_assets.stages.tagged.tags import TAG_VERSION, UNIFIED_COLUMNS, tag_batch
 from infinity_assets.stages.tagged.taxonomy import Taxonomy, load_taxonomy
-from infinity_assets.stages.tagged.vocabulary import Vocabulary, load_vocabulary
+from infinity_assets.stages.tagged.vocabulary import load_vocabulary
 from infinity_assets.stages.unified.schema import UNIFIED
 from infinity_assets.stages.verdicts import KEEP
 from infinity_assets.store.digests import key_of, table_digest
 from infinity_assets.store.tables import Published, Shard, Transaction
 
+#: Told (phase, pieces done, pieces in all).
+OnProgress = Callable[[str, int, int], None]
+
 #: Rows of small shards that are worked on at once.
 GROUP_ROWS = 8_192
 
 
-def materialize_tagged(platform: Platform, source: str, run_id: str) -> StageResult:
+def materialize_tagged(
+    platform: Platform, source: str, run_id: str, on_progress: OnProgress | None = None
+) -> StageResult:
     """Publish the tags of a source's kept samples. A shard whose input is unchanged is not read.
+
+    Args:
+        platform: its settings say which tagger gives the image tags.
+        source: name of the source.
+        run_id: stands in the manifest.
+        on_progress: told (phase, pieces done, pieces in all) while pictures are looked at.
 
     Raises:
         StoreError: if ``unified`` or ``deduped`` was never published, or ``deduped`` is not of this
             ``unified``.
+        WeightsError: if the chosen model's files are missing or do not fit.
     """
     unified = platform.store.require(UNIFIED, source)
     deduped = platform.store.require(DEDUPED, source)
     require_parallel(unified, deduped)
-    vocabulary, taxonomy = load_vocabulary(), load_taxonomy()
-    versions = (TAG_VERSION, INSTRUCTION_VERSION, vocabulary.hash, taxonomy.hash)
+    tagger, taxonomy = tagger_of(platform), load_taxonomy()
+    versions = (TAG_VERSION, INSTRUCTION_VERSION, tagger.hash, taxonomy.hash)
     transaction = platform.store.begin(TAGGED, source)
     pairs = zip(unified.shards, deduped.shards, strict=True)
     keys = [key_of("tagged", *versions, mine.digest, theirs.digest) for mine, theirs in pairs]
     have = {key: transaction.have(key) for key in keys}
-    for group in grouped([i for i, key in enumerate(keys) if have[key] is None], unified.shards):
-        have |= _tag(transaction, unified, deduped, {keys[i]: i for i in group}, vocabulary, taxonomy)
+    missing = [i for i, key in enumerate(keys) if have[key] is None]
+    if isinstance(tagger, SeenTagger) and missing:
+        tagger = _after_looking(platform, tagger, unified, deduped, missing, on_progress)
+    for group in grouped(missing, unified.shards):
+        have |= _tag(transaction, unified, deduped, {keys[i]: i for i in group}, tagger, taxonomy)
     shards = [shard for key in keys if (shard := have[key]) is not None]
     kept = sum(s.stats["verdicts"].get(KEEP, 0) for s in deduped.shards)
     return publish(
@@ -53,13 +76,59 @@ def materialize_tagged(platform: Platform, source: str, run_id: str) -> StageRes
         run_id=run_id,
         inputs={"unified": unified.data_version, "deduped": deduped.data_version},
         notes={
-            "vocabulary": vocabulary.label,
+            "vocabulary": tagger.label,
             "tagged": sum(s.stats["tagged"] for s in shards),
             "question_types": _sum(shards, "question_types"),
             "taxonomy": taxonomy.label,
             "instructions": _sum(shards, "instructions"),
         },
     )
+
+
+def tagger_of(platform: Platform) -> CaptionTagger | SeenTagger:
+    """The tagger that the settings name; one that looks at pictures has not looked at any yet."""
+    settings = platform.settings
+    if settings.tagger == "captions":
+        return CaptionTagger(load_vocabulary())
+    files, min_logit = settings.ram_plus.files(), platform.policy.picture_tags.min_logit
+    listed = files.tag_list()
+    name = Path(files.tags).stem
+    label = f"{name}@{key_of(*listed.tags)[:8]}"
+    below = {tag: cut for tag, cut in listed.cuts.items() if max(cut, min_logit) < FLOOR}
+    if below:
+        raise StoreError(
+            f"{len(below)} tags count below a logit of {FLOOR}, where none is kept; raise `min_logit`"
+        )
+    nothing = pl.DataFrame(schema={"image_id": pl.String, "tag": pl.String, "logit": pl.Float32})
+    return SeenTagger(label, files.hash(), listed.cuts, min_logit, nothing)
+
+
+def _after_looking(
+    platform: Platform,
+    tagger: SeenTagger,
+    unified: Published,
+    deduped: Published,
+    places: Sequence[int],
+    on_progress: OnProgress | None,
+) -> SeenTagger:
+    """The tagger, having seen the pictures of the kept samples of some shards."""
+    found: set[str] = set()
+    for place in places:
+        kept = deduped.read_shard(deduped.shards[place], ["sample_id", "verdict"])
+        media = kept_rows(unified, unified.shards[place], kept, ("sample_id", "media")).column("media")
+        pictures = pc.list_flatten(media)
+        pictures = pictures.filter(pc.equal(pc.struct_field(pictures, "kind"), "image"))
+        found.update(pc.struct_field(pictures, "image_id").drop_null().to_pylist())
+    seen = look_at(
+        platform.store,
+        platform.store.require(IMAGES, unified.partition),
+        pa.array(sorted(found), pa.string()),
+        tagger.model,
+        platform.settings.ram_plus.files().options,
+        workers=platform.settings.tagger_workers,
+        on_progress=None if on_progress is None else lambda done, total: on_progress("look", done, total),
+    )
+    return replace(tagger, seen=seen)
 
 
 def require_parallel(unified: Published, other: Published) -> None:
@@ -119,7 +188,7 @@ def _tag(
     unified: Published,
     deduped: Published,
     places: Mapping[str, int],
-    vocabulary: Vocabulary,
+    tagger: Tagger,
     taxonomy: Taxonomy,
 ) -> dict[str, Shard]:
     """Tag several shards as one batch, and stage each under its key."""
@@ -127,7 +196,7 @@ def _tag(
     for place in places.values():
         kept = deduped.read_shard(deduped.shards[place], ["sample_id", "verdict"])
         rows.append(kept_rows(unified, unified.shards[place], kept, UNIFIED_COLUMNS))
-    tagged, first = tag_batch(pa.concat_tables(rows), vocabulary, taxonomy), 0
+    tagged, first = tag_batch(pa.concat_tables(rows), tagger, taxonomy), 0
     staged = {}
     for key, part in zip(places, rows, strict=True):
         table = tagged.slice(first, part.num_rows)
