@@ -7,11 +7,14 @@ from collections.abc import Sequence
 
 import dagster as dg
 
-from infinity_assets.orchestration.jobs import DECIDE
+from infinity_assets.orchestration.jobs import CONVERGE, DECIDE
 from infinity_assets.platform import Platform
 from infinity_assets.sources.catalogue import read_catalogue
 from infinity_assets.stages.deduped.schema import DEDUPED
 from infinity_assets.stages.duplicate_ledger.schema import DUPLICATE_LEDGER
+from infinity_assets.stages.duplicate_ledger.stage import moved
+from infinity_assets.stages.filtered.contamination.check import to_compare
+from infinity_assets.stages.filtered.schema import FILTERED
 
 MINUTE = 60
 PARTITION_TAG = "dagster/partition"
@@ -29,11 +32,14 @@ def converge(platform: Platform, sources: dg.PartitionsDefinition) -> dg.SensorD
 
     A source is asked for once per published ledger slice and version of its verdicts: a run that fails is not
     asked for again until either moves. While any run of the source is under way, nothing is asked for.
+
+    Where a sample was dropped later for a cause of its own, or the policy or catalogue moved, the ledger is
+    asked for first, once no run is under way: it decides which duplicate takes the sample's place.
     """
 
     @dg.sensor(
         name="converge",
-        job=DECIDE,
+        jobs=[DECIDE, CONVERGE],
         minimum_interval_seconds=MINUTE,
         default_status=dg.DefaultSensorStatus.RUNNING,
         description="Decides a source's samples anew where the duplicate ledger changed under them.",
@@ -45,7 +51,9 @@ def converge(platform: Platform, sources: dg.PartitionsDefinition) -> dg.SensorD
         for name in sources.get_partition_keys():
             key = None if name in busy else behind(platform, name)
             if key is not None:
-                requests.append(dg.RunRequest(run_key=key, partition_key=name))
+                requests.append(dg.RunRequest(run_key=key, partition_key=name, job_name=DECIDE.name))
+        if not requests and not busy and (asked := _ledger_request(platform, sources)) is not None:
+            requests.append(asked)
         if not requests:
             waiting = len(busy & set(sources.get_partition_keys()))
             return dg.SkipReason(
@@ -56,8 +64,18 @@ def converge(platform: Platform, sources: dg.PartitionsDefinition) -> dg.SensorD
     return evaluate
 
 
+def _ledger_request(platform: Platform, sources: dg.PartitionsDefinition) -> dg.RunRequest | None:
+    """A run of the ledger, of whichever source was compared before: it brings all slices into line."""
+    what = moved(platform)
+    for name in sources.get_partition_keys() if what is not None else ():
+        ledger = platform.store.published(DUPLICATE_LEDGER, name)
+        if ledger is not None and platform.store.published(DEDUPED, name) is not None:
+            return dg.RunRequest(run_key=f"ledger/{what}", partition_key=name, job_name=CONVERGE.name)
+    return None
+
+
 def behind(platform: Platform, source: str) -> str | None:
-    """What to call the run that a source needs, or None where its verdicts fit the published ledger.
+    """What to call the run that a source needs, or None where its verdicts fit what is published.
 
     A source that was never deduplicated needs none: its first run is a person's decision.
     """
@@ -65,9 +83,17 @@ def behind(platform: Platform, source: str) -> str | None:
     deduped = platform.store.published(DEDUPED, source)
     if ledger is None or deduped is None:
         return None
-    if deduped.inputs.get(DUPLICATE_LEDGER.name) == ledger.data_version:
-        return None
-    return f"{source}/{ledger.data_version}/{deduped.version}"
+    told = str(ledger.notes["decisions"])  # edges that drop nothing may come and go
+    if deduped.inputs.get(DUPLICATE_LEDGER.name) == told:
+        return _uncompared(platform, source)
+    return f"{source}/{told}/{deduped.version}"
+
+
+def _uncompared(platform: Platform, source: str) -> str | None:
+    """What to call the run of a source that was compared with other benchmarks than the published ones."""
+    filtered = platform.store.published(FILTERED, source)
+    missing = to_compare(platform, source) if filtered is not None else None
+    return None if missing is None else f"{source}/benchmarks/{missing}"
 
 
 def catalogue_changed(platform: Platform, sources: dg.PartitionsDefinition) -> dg.SensorDefinition:

@@ -14,6 +14,7 @@ from infinity_assets.orchestration.stage_assets import StageAsset, StageOutput, 
 from infinity_assets.stages.exported.formats import EXPORTERS
 from infinity_assets.stages.exported.parity import PARITY_CHECK
 from infinity_assets.stages.exported.schema import exported_spec
+from infinity_assets.stages.filtered.contamination.check import UNCONTAMINATED
 
 
 def exported_assets(training_stages: dg.PartitionsDefinition) -> list[dg.AssetsDefinition]:
@@ -39,7 +40,7 @@ def _stage(format_name: str) -> StageAsset:
         owner=LEADS,
         code_version=code_version(table.version, EXPORTERS[format_name].version),
         deps=(dg.AssetDep("mixed"),),
-        extra_checks=(PARITY_CHECK,),
+        extra_checks=(PARITY_CHECK, UNCONTAMINATED),
     )
 
 

@@ -15,6 +15,8 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from infinity_assets.errors import CatalogueError
 from infinity_assets.sources.model import Category
+from infinity_assets.stages.duplicate_ledger.policy import DuplicatePolicy
+from infinity_assets.stages.filtered.contamination.kinds import ContaminationPolicy
 from infinity_assets.yaml_file import read_validated
 
 DEFAULT = Path(__file__).parents[2] / "policies" / "default.yaml"
@@ -106,6 +108,13 @@ class BalancePolicy(_Model):
     source: str
 
 
+class PictureTagPolicy(_Model):
+    """Which of the tags that a model sees in a picture count; the model's own thresholds hold beside it."""
+
+    min_logit: float = 1.4
+    source: str = "Infinity-MM"
+
+
 class Policy(_Model):
     """What is dropped and what is annotated."""
 
@@ -115,6 +124,9 @@ class Policy(_Model):
     licences: LicencePolicy
     yes_bias: BalancePolicy
     letter_bias: BalancePolicy
+    contamination: ContaminationPolicy = ContaminationPolicy()
+    duplicates: DuplicatePolicy = DuplicatePolicy()  #: of the ledger; it decides nothing here
+    picture_tags: PictureTagPolicy = PictureTagPolicy()  #: of ``tagged``, likewise
 
     @field_validator("rules")
     @classmethod
@@ -126,13 +138,14 @@ class Policy(_Model):
 
     @functools.cached_property
     def hash(self) -> str:
-        """32 hex characters of everything that decides: not of comments, order or sources."""
-        content = self.model_dump(mode="json")
+        """32 hex characters of everything that decides here: not of comments, order or sources."""
+        content = self.model_dump(mode="json", exclude={"duplicates", "picture_tags"})
         for part in (
             *content["rules"].values(),
             content["licences"],
             content["yes_bias"],
             content["letter_bias"],
+            *content["contamination"].values(),
         ):
             del part["source"]
         return blake3.blake3(json.dumps(content, sort_keys=True).encode()).hexdigest(length=16)

@@ -3,19 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from typing import Any
+from typing import Any, Final
 
 import polars as pl
 import pyarrow as pa
 
+from infinity_assets.stages.filtered.contamination.kinds import CONTAMINATION, FOUND, KINDS
 from infinity_assets.stages.filtered.measures import MEASURES, from_map, measure_batch, to_map
 from infinity_assets.stages.filtered.policy import RULES, BalancePolicy, Policy
 from infinity_assets.stages.filtered.schema import FILTERED
 from infinity_assets.stages.verdicts import DROP, KEEP
 
+#: The contamination of samples of which none was found to hold an item.
+NO_HITS: Final = pl.DataFrame(pl.from_arrow(CONTAMINATION.schema.empty_table()))
+
 
 def filter_batch(
-    rows: pa.Table, images: pl.DataFrame, policy: Policy, category: str, languages: Collection[str]
+    rows: pa.Table,
+    images: pl.DataFrame,
+    policy: Policy,
+    category: str,
+    languages: Collection[str],
+    hits: pl.DataFrame = NO_HITS,
 ) -> pa.Table:
     """Measure a batch and judge it.
 
@@ -25,15 +34,18 @@ def filter_batch(
         policy: the thresholds.
         category: the source's category.
         languages: the source's languages.
+        hits: rows of ``contamination``, at least of those samples.
 
     Returns:
         One row for each sample, in order, in the schema of ``filtered``.
     """
     measures = measure_batch(rows, images, languages)
-    return decide(rows.column("sample_id"), rows.column("licence"), measures, policy, category)
+    return decide(rows.column("sample_id"), rows.column("licence"), measures, policy, category, hits)
 
 
-def decide_again(stored: pa.Table, licences: pa.Table, policy: Policy, category: str) -> pa.Table:
+def decide_again(
+    stored: pa.Table, licences: pa.Table, policy: Policy, category: str, hits: pl.DataFrame = NO_HITS
+) -> pa.Table:
     """New verdicts from stored measures.
 
     Args:
@@ -41,6 +53,7 @@ def decide_again(stored: pa.Table, licences: pa.Table, policy: Policy, category:
         licences: ``sample_id`` and ``licence`` of ``unified``, at least of those samples.
         policy: the thresholds.
         category: the source's category.
+        hits: rows of ``contamination``, at least of those samples.
 
     Returns:
         As :func:`filter_batch`, with the measures unchanged.
@@ -50,13 +63,20 @@ def decide_again(stored: pa.Table, licences: pa.Table, policy: Policy, category:
         pl.DataFrame(pl.from_arrow(licences)), on="sample_id", how="left", maintain_order="left"
     )
     measures = from_map(stored.column("measures"))
-    return decide(stored.column("sample_id"), joined["licence"].to_arrow(), measures, policy, category)
+    return decide(stored.column("sample_id"), joined["licence"].to_arrow(), measures, policy, category, hits)
 
 
 def decide(
-    sample_ids: pa.ChunkedArray, licences: Any, measures: pl.DataFrame, policy: Policy, category: str
+    sample_ids: pa.ChunkedArray,
+    licences: Any,
+    measures: pl.DataFrame,
+    policy: Policy,
+    category: str,
+    hits: pl.DataFrame = NO_HITS,
 ) -> pa.Table:
-    """Verdicts of a batch: findings in the fixed order of the rules, the first that drops is the reason.
+    """Verdicts of a batch: contamination, then the licence, then the rules in their order.
+
+    Findings stand in that order, and the first that drops is the reason.
 
     Args:
         sample_ids: one for each row.
@@ -64,9 +84,16 @@ def decide(
         measures: the columns :data:`~.measures.MEASURES`, one row for each sample.
         policy: the thresholds.
         category: the source's category.
+        hits: rows of ``contamination``, at least of those samples.
     """
+    leaks = contamination_of(sample_ids, hits)
     frame = measures.select(MEASURES).with_columns(licence=pl.Series(pl.from_arrow(licences)).cast(pl.String))
+    frame = pl.concat([frame, leaks.select(KINDS.keys())], how="horizontal")
     found, reasons, details = _licence(frame["licence"], policy)
+    leaking = {kind: pl.when(pl.col(kind).is_not_null()).then(pl.lit(kind)) for kind in KINDS}
+    found = [*leaking.values(), *found]
+    reasons = [*(leaking[kind] for kind in policy.contamination.dropping), *reasons]
+    details = [*map(pl.col, policy.contamination.dropping), *details]
     for code, rule in RULES.items():
         settings = policy.rules.get(code)
         limit = settings.limit_for(category) if settings is not None else None
@@ -92,12 +119,44 @@ def decide(
             "sample_id": sample_ids,
             "measures": to_map(measures),
             "findings": columns.column("findings"),
+            "contamination": leaks["contamination"].to_arrow(),
             "policy": pa.repeat(pa.scalar(policy.hash), len(frame)),
             "verdict": columns.column("verdict"),
             "reason": columns.column("reason"),
             "detail": columns.column("detail"),
         }
     ).cast(FILTERED.schema)
+
+
+def contamination_of(sample_ids: Any, hits: pl.DataFrame) -> pl.DataFrame:
+    """What each sample holds of benchmarks.
+
+    Args:
+        sample_ids: one for each row.
+        hits: rows of ``contamination``, at least of those samples.
+
+    Returns:
+        ``contamination`` (a list of structs, by benchmark and kind), and for each kind a column of its name:
+        the most alike item in words, null where there is none.
+    """
+    ids = pl.DataFrame({"sample_id": pl.Series(pl.from_arrow(sample_ids), dtype=pl.String)})
+    mine = hits.join(ids, on="sample_id", how="semi").sort("sample_id", "benchmark", "kind")
+    listed = mine.group_by("sample_id").agg(contamination=pl.struct(field.name for field in FOUND))
+    found = ids.join(listed, on="sample_id", how="left", maintain_order="left").with_columns(
+        pl.col("contamination").fill_null([])
+    )
+    for kind, words in KINDS.items():
+        best = mine.filter(pl.col("kind") == kind).sort("score", descending=True, maintain_order=True)
+        text = pl.format(
+            "{} {} of benchmark {}, likeness {}",
+            pl.lit(words),
+            "item_id",
+            "benchmark",
+            pl.col("score").round(3),
+        )
+        told = best.unique("sample_id", keep="first").select("sample_id", text.alias(kind))
+        found = found.join(told, on="sample_id", how="left", maintain_order="left")
+    return found.drop("sample_id")
 
 
 def balance(answers: Mapping[str, int], policy: Policy) -> dict[str, Any]:

@@ -6,12 +6,13 @@ from typing import Final
 
 import pyarrow as pa
 
+from infinity_assets.stages.filtered.contamination.kinds import FOUND
 from infinity_assets.stages.verdicts import VERDICT_FIELDS
 from infinity_assets.store.tables import TableSpec
 
 FILTERED: Final = TableSpec(
     name="filtered",
-    version=1,
+    version=2,
     key="sample_id",
     digest_exclude=("policy",),  # another policy with the same verdicts changes nothing
     schema=pa.schema(
@@ -21,6 +22,8 @@ FILTERED: Final = TableSpec(
             pa.field("measures", pa.map_(pa.string(), pa.float32()), nullable=False),
             # Every rule that the sample fails, with or without dropping it.
             pa.field("findings", pa.list_(pa.string()), nullable=False),
+            # What it holds of benchmarks, by benchmark and kind; empty where it was compared and is clean.
+            pa.field("contamination", pa.list_(FOUND), nullable=False),
             pa.field("policy", pa.string(), nullable=False),  # hash of the policy file
             *VERDICT_FIELDS,
         ]

@@ -14,6 +14,7 @@ import pyarrow as pa
 
 from infinity_assets.settings import Settings
 from infinity_assets.sources.model import SourceSpec
+from infinity_assets.stages.filtered.policy import Policy, load_policy
 from infinity_assets.stages.filtered.schema import FILTERED
 from infinity_assets.stages.images.limits import Limits
 from infinity_assets.stages.images.schema import IMAGES, measure_batch
@@ -53,6 +54,10 @@ class Deployment:
     def settings(self) -> Settings:
         return Settings(home=self.folder, workers=self.workers)
 
+    @property
+    def policy(self) -> Policy:
+        return load_policy(None)
+
     def source(self, name: str, rows: Sequence[Row], **spec: Any) -> list[str]:
         """Publish a source; gives its sample ids."""
         fields = {
@@ -80,6 +85,7 @@ def publish_source(store: Store, name: str, rows: Sequence[Row]) -> list[str]:
             "sample_id": sample["sample_id"],
             "measures": [],
             "findings": [],
+            "contamination": [],
             "policy": "p",
             "verdict": row.verdict,
             "reason": None if row.verdict == "keep" else "some_rule",

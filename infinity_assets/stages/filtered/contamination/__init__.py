@@ -1,0 +1,1 @@
+"""Which training samples hold items of a benchmark: measured here, decided by the policy of ``filtered``."""
