@@ -1,8 +1,8 @@
 """How many labelled pairs the second witness gets right, beside what peers go by.
 
 Run: ``python -m benchmarks.duplicate_pictures [--data DIR] [--half held_out] [--each 5]``. The pairs are
-those of ``benchmarks/_picture_pairs.py``: real ones labelled by eye in ``duplicate_pictures.csv``, and ones made
-from real and drawn pictures. Limits were chosen on the half ``tune``; what is published is ``held_out``.
+those of ``benchmarks/_picture_pairs.py``: real ones labelled by eye in ``duplicate_pictures.csv``, and ones
+made from real and drawn pictures. Limits were chosen on the half ``tune``; what is published is ``held_out``.
 Beside it, in the same run: equal pHashes, pHash distance of at most 4, and at most 6 with a correlation of 32
 x 32 thumbnails above .99. Pairs of which one is of low detail take no near-image edge and are counted apart.
 """
