@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 HOME_DIR ?= demo_home
 
 .DEFAULT_GOAL := help
-.PHONY: help demo ui test lint lock clean
+.PHONY: help demo ui ram test lint lock clean
 
 help: ## List the commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
@@ -30,6 +30,14 @@ lint: $(VENV)/.dev ## Style and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+RAM := .envs/ram
+$(RAM)/.built: pyproject.toml
+	test -x $(RAM)/bin/python || $(PYTHON) -m venv $(RAM)
+	$(RAM)/bin/python -m pip install --quiet --constraint requirements.lock --editable '.[ram]' torch==2.13.0 hypothesis pytest pytest-timeout
+	touch $@
+
+ram: $(RAM)/.built ## Build the environment that looks at pictures with RAM++ (torch, 1 GB or more)
 
 test: lint ## The whole test suite
 	$(BIN)/python -m pytest -n 2 --dist loadfile

@@ -44,7 +44,7 @@ class TorchRunner:
         self.device = torch.device(device)
         self.side, self.tags = network.config.image, network.config.tags
         network = network.to(self.device, getattr(torch, dtype))
-        self._network = torch.compile(network) if compiled else network
+        self.network = torch.compile(network) if compiled else network
         self._compiled = compiled
         self._largest = 0
         self._cuda = self.device.type == "cuda"
@@ -78,13 +78,13 @@ class TorchRunner:
             host = torch.cat([host, host[-1:].expand(self._largest - count, -1, -1, -1)])
         with torch.inference_mode():
             if self._copies is None:
-                return self._network(host), None, count, host
+                return self.network(host), None, count, host
             compute = torch.cuda.current_stream(self.device)
             with torch.cuda.stream(self._copies):
                 on_device = host.to(self.device, non_blocking=True)
             compute.wait_stream(self._copies)
             on_device.record_stream(compute)
-            logits = self._network(on_device)
+            logits = self.network(on_device)
             out = torch.empty(logits.shape, dtype=logits.dtype, pin_memory=True)
             out.copy_(logits, non_blocking=True)
             done = torch.cuda.Event()
