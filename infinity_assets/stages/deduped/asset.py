@@ -10,6 +10,7 @@ from infinity_assets.orchestration.groups import DEDUPLICATE, ENGINEERS, code_ve
 from infinity_assets.orchestration.metadata import notes_metadata
 from infinity_assets.orchestration.stage_assets import StageAsset, StageOutput, StageRun, stage_asset
 from infinity_assets.stages.deduped.schema import DEDUPED
+from infinity_assets.stages.deduped.verdict import DEDUPED_VERSION
 
 STAGE = StageAsset(
     name="deduped",
@@ -19,7 +20,7 @@ STAGE = StageAsset(
     description="Drop what the ledger knows to be a duplicate. One row is one kept sample of unified.",
     kinds=frozenset({"lance", "polars"}),
     owner=ENGINEERS,
-    code_version=code_version(DEDUPED.version),
+    code_version=code_version(DEDUPED.version, DEDUPED_VERSION),
     deps=(
         dg.AssetDep("unified"),
         dg.AssetDep("duplicate_ledger"),

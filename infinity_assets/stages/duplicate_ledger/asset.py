@@ -10,6 +10,7 @@ from infinity_assets.orchestration.groups import DEDUPLICATE, ENGINEERS, code_ve
 from infinity_assets.orchestration.metadata import notes_metadata
 from infinity_assets.orchestration.stage_assets import StageAsset, StageOutput, StageRun, stage_asset
 from infinity_assets.stages.duplicate_ledger.schema import DUPLICATE_LEDGER
+from infinity_assets.stages.duplicate_ledger.versions import MADE_BY
 
 STAGE = StageAsset(
     name="duplicate_ledger",
@@ -17,13 +18,13 @@ STAGE = StageAsset(
     contract=DUPLICATE_LEDGER.name,
     group=DEDUPLICATE,
     description=(
-        "Compare a source with every published source and name the edges between equal samples."
-        " One row is one edge from a sample to the one that precedes it. Slices of other sources that change"
-        " are recorded too."
+        "Compare a source with every published source, name the edges between equal and near samples, and"
+        " decide which of them drops a sample. One row is one edge from a sample to one that precedes it."
+        " Slices of other sources that change are recorded too."
     ),
     kinds=frozenset({"lance", "polars"}),
     owner=ENGINEERS,
-    code_version=code_version(DUPLICATE_LEDGER.version),
+    code_version=code_version(DUPLICATE_LEDGER.version, *MADE_BY),
     # By identity on purpose: with an all-partitions mapping, one failing source would leave the ledger
     # unmaterialized for everyone. What it really read, by source and data version, is in its manifest.
     deps=(dg.AssetDep("unified"),),

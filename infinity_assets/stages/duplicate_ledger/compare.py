@@ -20,7 +20,7 @@ from infinity_assets.stages.duplicate_ledger.edges import (
     visual_clusters,
 )
 from infinity_assets.stages.duplicate_ledger.keys import NONE, Keys, Rows, first_equal, rows_in
-from infinity_assets.stages.duplicate_ledger.near_images import near_images
+from infinity_assets.stages.duplicate_ledger.near_images import Witness, near_images
 from infinity_assets.stages.duplicate_ledger.near_texts import near_texts
 from infinity_assets.stages.duplicate_ledger.policy import DuplicatePolicy
 from infinity_assets.stages.duplicate_ledger.rows import Barred, NearPairs, decided, ledger_edges
@@ -62,9 +62,7 @@ def compare(inputs: Inputs, policy: DuplicatePolicy, objects: Objects) -> Compar
     """Compare all samples; a pure function of inputs and policy, whatever was remembered."""
     samples, ids = read_samples(inputs.unified, inputs.priority, inputs.licence)
     pictures = read_pictures(samples, ids, inputs.images)
-    images = near_images(
-        pictures, policy.phash_radius, _signatures(samples, pictures, inputs.images), objects
-    )
+    images = near_images(pictures, policy.phash_radius, _witness(samples, pictures, inputs.images), objects)
     nodes, signatures = _text_nodes(samples)
     texts = near_texts(
         samples.text[nodes], signatures, _conversations(samples, nodes, inputs.unified), objects
@@ -124,15 +122,15 @@ def _barred(samples: Samples, dropped: Mapping[str, tuple[str, Keys]]) -> Barred
     return Barred(by, tuple(causes))
 
 
-def _signatures(
-    samples: Samples, pictures: Pictures, images: Mapping[str, Published]
-) -> Callable[[Rows], list[bytes]]:
-    def read(wanted: Rows) -> list[bytes]:
-        table = _take(samples.sources, pictures.source[wanted], pictures.row[wanted], images, ["signature"])
-        found: list[bytes] = table.column("signature").to_pylist()
+def _witness(samples: Samples, pictures: Pictures, images: Mapping[str, Published]) -> Witness:
+    def read(column: str, wanted: Rows) -> list[bytes]:
+        table = _take(samples.sources, pictures.source[wanted], pictures.row[wanted], images, [column])
+        found: list[bytes] = table.column(column).to_pylist()
         return found
 
-    return read
+    return Witness(
+        lambda wanted: read("signature", wanted), lambda one: read("bytes", np.array([one], np.int64))[0]
+    )
 
 
 def _conversations(

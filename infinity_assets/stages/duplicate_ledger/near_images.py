@@ -1,9 +1,10 @@
-"""Near pictures: pHashes within a radius, found exactly, then compared by their signatures."""
+"""Near pictures: pHashes within a radius, found exactly; then compared by signatures, then in close-ups."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
@@ -11,11 +12,13 @@ import polars as pl
 import pyarrow as pa
 
 from infinity_assets.similarity.hamming import near_pairs, near_pairs_between
-from infinity_assets.similarity.pictures import relations
+from infinity_assets.similarity.pictures import WITNESS_VERSION, closer, relations
 from infinity_assets.similarity.signature import SIGNATURE_VERSION
 from infinity_assets.stages.duplicate_ledger.keys import Keys, Rows
 from infinity_assets.stages.duplicate_ledger.known import recall, remember
 from infinity_assets.stages.duplicate_ledger.samples import Pictures
+from infinity_assets.stages.images.closeup import closeup
+from infinity_assets.stages.images.limits import Limits
 from infinity_assets.store.digests import key_of
 from infinity_assets.store.objects import Objects
 
@@ -32,8 +35,16 @@ PAIRS_AT_ONCE = 4096
 SAME, VARIANT, DIFFERENT = 0, 1, 2
 _RELATIONS = {"same": SAME, "variant": VARIANT, "different": DIFFERENT}
 
-#: Gives the signatures of pictures, in their order.
-Signatures = Callable[[Rows], Sequence[bytes]]
+#: Close-ups that are held at once: some 100 MB.
+CLOSEUPS = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Witness:
+    """What two pictures are compared by, read when asked for."""
+
+    signatures: Callable[[Rows], Sequence[bytes]]  #: of pictures, in their order
+    picture: Callable[[int], bytes]  #: the file of one
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +75,7 @@ class NearImages:
         )
 
 
-def near_images(pictures: Pictures, radius: int, read: Signatures, objects: Objects) -> NearImages:
+def near_images(pictures: Pictures, radius: int, witness: Witness, objects: Objects) -> NearImages:
     """All near pictures. Pictures of low detail take no part: their hashes say nothing.
 
     The result follows from the pictures alone. What earlier runs searched and compared is not searched and
@@ -73,14 +84,14 @@ def near_images(pictures: Pictures, radius: int, read: Signatures, objects: Obje
     Args:
         pictures: all of them.
         radius: largest Hamming distance of the pHashes.
-        read: called for a few thousand pictures at a time.
+        witness: asked for what no earlier run compared.
         objects: where earlier runs left what they found.
     """
     nodes = np.flatnonzero(pictures.comparable & (pictures.node == np.arange(len(pictures))))
     hashes, place = np.unique(pictures.phash[nodes], return_inverse=True)
     left, right, distance = _hash_pairs(hashes, radius, objects)
     later, earlier, bits, crowded = _node_pairs(nodes, place, left, right, distance)
-    relation, score, new = _compared(pictures.pixels, later, earlier, read, objects)
+    relation, score, new = _compared(pictures.pixels, later, earlier, witness, objects)
     near = np.flatnonzero(relation != DIFFERENT)
     return NearImages(
         later[near], earlier[near], bits[near], relation[near], score[near], len(later), new, crowded
@@ -150,10 +161,10 @@ def _products(
 
 
 def _compared(
-    pixels: Keys, later: Rows, earlier: Rows, read: Signatures, objects: Objects
+    pixels: Keys, later: Rows, earlier: Rows, witness: Witness, objects: Objects
 ) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.float32], int]:
     """What the second witness says of each pair, asked once for each pair of pixels."""
-    version = key_of("witness", NEAR_IMAGE_VERSION, SIGNATURE_VERSION)
+    version = key_of("witness", NEAR_IMAGE_VERSION, SIGNATURE_VERSION, WITNESS_VERSION)
     names = ["a0", "a1", "b0", "b1"]
     asked = pl.DataFrame(
         {
@@ -182,9 +193,14 @@ def _compared(
     missing = np.flatnonzero(told["relation"].is_null().to_numpy())
     relation = told["relation"].fill_null(DIFFERENT).to_numpy().copy()
     score = told["score"].fill_null(0.0).to_numpy().copy()
-    for part, first, second in _signature_pairs(missing, later, earlier, read):
+    for part, first, second in _signature_pairs(missing, later, earlier, witness):
         for i, said in zip(part.tolist(), relations(zip(first, second, strict=True)), strict=True):
             relation[i], score[i] = _RELATIONS[said.relation], said.score
+    # A changed digit cannot be seen in a signature: what looks the same there is looked at again.
+    close = lru_cache(CLOSEUPS)(lambda picture: closeup(witness.picture(picture), Limits()))
+    for i in missing[relation[missing] == SAME].tolist():
+        said = closer(close(int(later[i])), close(int(earlier[i])))
+        relation[i], score[i] = _RELATIONS[said.relation], said.score
     if len(missing) or len(known) > len(asked):
         kept = asked.with_columns(relation=relation, score=score)
         remember(objects, "compared_pictures", version, {"pairs": kept.to_arrow()})
@@ -192,11 +208,11 @@ def _compared(
 
 
 def _signature_pairs(
-    missing: Rows, later: Rows, earlier: Rows, read: Signatures
+    missing: Rows, later: Rows, earlier: Rows, witness: Witness
 ) -> Iterator[tuple[Rows, list[bytes], list[bytes]]]:
     for start in range(0, len(missing), PAIRS_AT_ONCE):
         part = missing[start : start + PAIRS_AT_ONCE]
         wanted, at = np.unique(np.concatenate((later[part], earlier[part])), return_inverse=True)
-        signatures = read(wanted)
+        signatures = witness.signatures(wanted)
         sides = at.reshape(2, -1).tolist()
         yield part, [signatures[i] for i in sides[0]], [signatures[i] for i in sides[1]]

@@ -16,21 +16,16 @@ import pyarrow.compute as pc
 
 from infinity_assets.errors import CommitConflict
 from infinity_assets.platform import Platform
-from infinity_assets.similarity.signature import SIGNATURE_VERSION
-from infinity_assets.similarity.texts import NEAR_TEXT_VERSION
 from infinity_assets.stages.duplicate_ledger.compare import Comparison, Inputs, compare
 from infinity_assets.stages.duplicate_ledger.keys import keys_of_hex
-from infinity_assets.stages.duplicate_ledger.near_images import NEAR_IMAGE_VERSION
 from infinity_assets.stages.duplicate_ledger.rows import pieces, to_table
 from infinity_assets.stages.duplicate_ledger.schema import DUPLICATE_LEDGER, KINDS
+from infinity_assets.stages.duplicate_ledger.versions import LEDGER_VERSION, MADE_BY
 from infinity_assets.stages.images.schema import IMAGES
 from infinity_assets.stages.publish import StageResult, publish, verdict_stats
 from infinity_assets.stages.unified.schema import UNIFIED
 from infinity_assets.store.digests import add, key_of, table_digest
 from infinity_assets.store.tables import Published, Shard, Transaction
-
-#: Raised when the same samples give other edges, or the same edges another decision.
-LEDGER_VERSION = 2
 
 #: Where the state in which every slice was up to date is remembered: a backfill compares once, not once for
 #: each source. It names the slices too, so that a slice published by an older comparison voids it.
@@ -115,10 +110,9 @@ class _Now:
         catalogue = self.platform.catalogue
         specs = [(n, catalogue[n].spec) for n in sorted(sources) if n in catalogue]
         order = [(n, spec.priority, spec.category) for n, spec in specs]
-        made_by = (LEDGER_VERSION, NEAR_IMAGE_VERSION, SIGNATURE_VERSION, NEAR_TEXT_VERSION)
         names = {"policy", *(f"filtered/{n}" for n in sources)}
         inputs = sorted((k, v) for k, v in self.inputs.items() if k in names)
-        return key_of("rest", made_by, order, inputs)
+        return key_of("rest", MADE_BY, order, inputs)
 
     def settle(self, slices: Mapping[str, str | None]) -> None:
         """Remember that the slices are in line with everything."""
