@@ -100,6 +100,48 @@ def stats(home: Home, as_json: Annotated[bool, typer.Option("--json", help="Prin
         print_summary(found)
 
 
+@app.command()
+@_told
+def duplicates(
+    home: Home,
+    as_json: Annotated[bool, typer.Option("--json", help="Print every edge, one JSON a line.")] = False,
+) -> None:
+    """Edges of the duplicate ledger: counts by kind, or each with its distance and both raw places."""
+    from infinity_assets.explain.edges import all_edges, count_kinds
+    from infinity_assets.settings import Settings
+    from infinity_assets.store.tables import Store
+
+    store = Store(Settings(home=home).store_root)
+    if as_json:
+        for edge in all_edges(store):
+            print(json.dumps(edge, sort_keys=True))
+        return
+    for source, kinds in count_kinds(store).items():
+        print(source, ", ".join(f"{kind} {count:,}" for kind, count in kinds.items()) or "no edges", sep=": ")
+
+
+@app.command()
+@_told
+def why(
+    sample_id: Annotated[str, typer.Argument(help="<source>-<32 hex digits>")],
+    home: Home,
+    html: Annotated[Path | None, typer.Option(help="Write one HTML page, pictures included.")] = None,
+) -> None:
+    """What became of a sample: each stage's verdict, its cluster, whom it yields to, every edge."""
+    from infinity_assets.explain.edges import why as find_why
+    from infinity_assets.explain.pages import as_html, as_text
+    from infinity_assets.settings import Settings
+    from infinity_assets.store.tables import Store
+
+    store = Store(Settings(home=home).store_root)
+    found = find_why(store, sample_id)
+    if html is not None:
+        html.write_text(as_html(found, store), encoding="utf-8")
+        return
+    for line in as_text(found, store, colour=sys.stdout.isatty()):
+        print(line)
+
+
 @sources_app.command("check")
 @_told
 def check_sources(catalogue: CatalogueFolder) -> None:

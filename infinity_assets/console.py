@@ -115,7 +115,7 @@ def print_score(score: pl.DataFrame) -> None:
         table.add_column(name, justify="right")
     by = {
         "now": "this pipeline",
-        "near": "near-duplicate search (not built)",
+        "near": "near-duplicate search",
         "contamination": "contamination scan (not built)",
     }
     for row in score.iter_rows(named=True):

@@ -1,0 +1,1 @@
+"""Why a sample is there or not, and which edges the ledger has: for a terminal, a page, a script."""
