@@ -1,6 +1,7 @@
 """The whole platform on one page: what Dagster loads.
 
 raw -> images, unified -> duplicate_ledger -> deduped -> tagged -> filtered -> mixed -> exported_<format>
+                  unified -> benchmark_fingerprints -> filtered
 """
 
 from __future__ import annotations
@@ -8,18 +9,23 @@ from __future__ import annotations
 import dagster as dg
 
 from infinity_assets.automation import schedules, sensors
+from infinity_assets.automation.benchmarks import benchmarks_read
 from infinity_assets.orchestration import jobs
+from infinity_assets.orchestration.model_steps import tagging_step
 from infinity_assets.orchestration.progress import Listener, nobody
 from infinity_assets.orchestration.resources import resources
-from infinity_assets.partitions import source_partitions, training_stage_partitions
+from infinity_assets.partitions import benchmark_partitions, source_partitions, training_stage_partitions
 from infinity_assets.platform import Platform
 from infinity_assets.settings import Settings
+from infinity_assets.sources.catalogue import benchmarks_in
+from infinity_assets.stages.benchmark_fingerprints.asset import benchmark_fingerprints_assets
 from infinity_assets.stages.deduped.asset import deduped_assets
 from infinity_assets.stages.duplicate_ledger.asset import duplicate_ledger_assets
 from infinity_assets.stages.exported.asset import exported_assets
 from infinity_assets.stages.filtered.asset import filtered_assets
 from infinity_assets.stages.mixed.asset import mixed_assets
 from infinity_assets.stages.raw.asset import raw_assets
+from infinity_assets.stages.synthesized.asset import synthesized_assets
 from infinity_assets.stages.tag_associations.asset import tag_associations_assets
 from infinity_assets.stages.tagged.asset import tagged_assets
 from infinity_assets.stages.unified.asset import unified_assets
@@ -42,6 +48,7 @@ def platform_defs(platform: Platform, listener: Listener = nobody) -> dg.Definit
         listener: told what the assets do, in the process that runs them.
     """
     sources = source_partitions(platform.catalogue)
+    benchmarks = benchmark_partitions(benchmarks_in(platform.catalogue))
     training_stages = training_stage_partitions()
     return dg.Definitions(
         assets=[
@@ -49,8 +56,10 @@ def platform_defs(platform: Platform, listener: Listener = nobody) -> dg.Definit
             unified_assets(sources),
             duplicate_ledger_assets(sources),
             deduped_assets(sources),
-            tagged_assets(sources),
+            tagged_assets(sources, tagging_step(platform)),
             tag_associations_assets(),
+            synthesized_assets(sources),
+            benchmark_fingerprints_assets(benchmarks),
             filtered_assets(sources),
             mixed_assets(training_stages),
             *exported_assets(training_stages),
@@ -60,6 +69,7 @@ def platform_defs(platform: Platform, listener: Listener = nobody) -> dg.Definit
         sensors=[
             sensors.converge(platform, sources),
             sensors.catalogue_changed(platform, sources),
+            benchmarks_read(platform, benchmarks),
         ],
         resources=resources(platform, listener),
         # The default starts a process for each step: 1.6 s of wall and 1.5 s of CPU before any work.

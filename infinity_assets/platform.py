@@ -8,12 +8,15 @@ from functools import cached_property
 from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from infinity_assets.settings import Settings
 from infinity_assets.sources.catalogue import Catalogue, load_catalogue
 from infinity_assets.stages.filtered.policy import Policy, load_policy
 from infinity_assets.stages.filtered.schema import FILTERED
 from infinity_assets.stages.mixed.spec import MixSpec, load_mixes
+from infinity_assets.stages.synthesized.policy import SynthesisPolicy, load_synthesis_policy
+from infinity_assets.stages.synthesized.schema import SYNTHESIZED
 from infinity_assets.stages.tag_associations.policy import AssociationPolicy, load_association_policy
 from infinity_assets.store.tables import Store
 
@@ -49,7 +52,12 @@ class Platform:
         if found is None:
             return FILTERED.schema.empty_table().select(columns)
         reasons = ", ".join(f"'{reason}'" for reason in self.policy.duplicates.barring)
-        return found.read(columns, f"verdict = 'drop' AND reason IN ({reasons})")
+        dropped = found.read(columns, f"verdict = 'drop' AND reason IN ({reasons})")
+        written = self.store.published(SYNTHESIZED, source)  # has no duplicates to give its place to
+        if written is None:
+            return dropped
+        known = written.read(["sample_id"]).column("sample_id").combine_chunks()
+        return dropped.filter(pc.invert(pc.is_in(dropped.column("sample_id"), value_set=known)))
 
     @cached_property
     def mixes(self) -> Mapping[str, MixSpec]:
@@ -62,6 +70,11 @@ class Platform:
     def associations(self) -> AssociationPolicy:
         """The seed set of associations, and how they are counted."""
         return load_association_policy(self._beside("associations.yaml"))
+
+    @cached_property
+    def synthesis(self) -> SynthesisPolicy:
+        """What is asked of which picture, and what is kept of it."""
+        return load_synthesis_policy(self._beside("synthesis.yaml"))
 
     def _beside(self, name: str) -> Path | None:
         """A file of the catalogue folder, if it is there."""

@@ -18,12 +18,23 @@ from infinity_assets.stages.images.schema import IMAGES
 from infinity_assets.stages.mixed.schema import MIXED
 from infinity_assets.stages.publish import count
 from infinity_assets.stages.raw.schema import RAW
+from infinity_assets.stages.synthesized.schema import SYNTHESIS_QA, SYNTHESIZED
 from infinity_assets.stages.tagged.schema import TAGGED
 from infinity_assets.stages.unified.schema import UNIFIED
 from infinity_assets.store.tables import Published, Store, TableSpec
 
 #: Tables of a source, in pipeline order.
-SOURCE_TABLES: tuple[TableSpec, ...] = (RAW, IMAGES, UNIFIED, DUPLICATE_LEDGER, DEDUPED, TAGGED, FILTERED)
+SOURCE_TABLES: tuple[TableSpec, ...] = (
+    RAW,
+    IMAGES,
+    UNIFIED,
+    DUPLICATE_LEDGER,
+    DEDUPED,
+    TAGGED,
+    SYNTHESIS_QA,
+    SYNTHESIZED,
+    FILTERED,
+)
 
 
 def collect_stats(store: Store, names: Iterable[str] | None = None) -> dict[str, Any]:

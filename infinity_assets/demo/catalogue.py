@@ -49,7 +49,7 @@ SPECS: Mapping[str, dict[str, Any]] = {
     },
     "demo_scenes_coco": {
         "title": "Scenes with boxes", "category": "grounding", "licence": _BY_ROW, "language": ["en"],
-            "priority": 50, "stages": ["1", "2a", "2b", "2c"],
+            "priority": 50, "stages": ["1", "2a", "2b", "2c", "4"],
         "reader": {
             "format": "coco", "captions": "annotations/captions_{split}.json",
                 "instances": "annotations/instances_{split}.json",
@@ -103,6 +103,7 @@ MIXES: Mapping[str, dict[str, Any]] = {
         }
     },
     "4": {
+        "synthetic": True,
         "quotas": {
             "general": 60,
             "ocr": 40,
@@ -110,6 +111,7 @@ MIXES: Mapping[str, dict[str, Any]] = {
             "math_reasoning": 30,
             "text": 30,
             "multi_image": 30,
+            "grounding": 60,
         }
     },
 }

@@ -19,6 +19,8 @@ from infinity_assets.orchestration.links import Links
 from infinity_assets.quality.audit import CheckResult
 from infinity_assets.quality.contract import Check, Contract
 from infinity_assets.stages.exported.parity import PARITY_CHECK, PARITY_PROMISE
+from infinity_assets.stages.filtered.contamination.check import UNCONTAMINATED, UNCONTAMINATED_PROMISE
+from infinity_assets.stages.synthesized.stage import LINES_CHECK, LINES_PROMISE
 from infinity_assets.stages.tag_associations.stage import HIT_RATE_CHECK, HIT_RATE_PROMISE
 
 DRIFT_CHECKS: Final = {
@@ -48,6 +50,8 @@ def check_specs(
     known = {
         **{name: (text, False) for name, text in DRIFT_CHECKS.items()},
         PARITY_CHECK: (PARITY_PROMISE, True),
+        UNCONTAMINATED: (UNCONTAMINATED_PROMISE, True),
+        LINES_CHECK: (LINES_PROMISE, True),
         HIT_RATE_CHECK: (HIT_RATE_PROMISE, False),
     }
     promises |= {name: known[name] for name in extra}

@@ -11,10 +11,11 @@ from infinity_assets.orchestration import groups
 _READ: Final = ("raw", "images", "unified")
 _COMPARED: Final = ("duplicate_ledger",)
 _DECIDED: Final = ("deduped", "tagged", "filtered")
+_SYNTHESIZED: Final = ("synthesis_plan", "synthesis_qa", "synthesized")
 
 SOURCE_PIPELINE: Final = dg.define_asset_job(
     "source_pipeline",
-    selection=[*_READ, *_COMPARED, *_DECIDED],
+    selection=[*_READ, *_COMPARED, *_SYNTHESIZED, *_DECIDED],
     description=(
         "One source from its files to its filters. Provisional until the ledger has seen every source: the"
         " sensor `converge` then brings the others up to date."
@@ -35,14 +36,27 @@ CONVERGE: Final = dg.define_asset_job(
     selection=[*_COMPARED, *_DECIDED],
     description="Compare a source with all published ones again, and decide its samples anew.",
 )
+SYNTHESIZE: Final = dg.define_asset_job(
+    "synthesize",
+    selection=[*_SYNTHESIZED, "filtered"],
+    description="Write new conversations about the pictures of a source, and filter them with its samples.",
+)
 ASSOCIATE: Final = dg.define_asset_job(
     "associate",
     selection=["tag_associations"],
     description="Count which pictures suit which instructions, on the seed set that associations.yaml pins.",
+)
+BENCHMARK: Final = dg.define_asset_job(
+    "benchmark",
+    selection=["benchmark_fingerprints"],
+    description=(
+        "Learn what the items of a benchmark are recognised by. The sensor `converge` then asks for the"
+        " sources that were not compared with it."
+    ),
 )
 MIX: Final = dg.define_asset_job(
     "mix",
     selection=dg.AssetSelection.groups(groups.MIX, groups.EXPORT),
     description="Plan one training stage from all published sources, and write it in every format.",
 )
-ALL: Final = (SOURCE_PIPELINE, INGEST, DECIDE, CONVERGE, ASSOCIATE, MIX)
+ALL: Final = (SOURCE_PIPELINE, INGEST, DECIDE, CONVERGE, ASSOCIATE, SYNTHESIZE, BENCHMARK, MIX)

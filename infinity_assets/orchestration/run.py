@@ -12,7 +12,11 @@ from infinity_assets.definitions import platform_defs
 from infinity_assets.orchestration.instance import open_instance
 from infinity_assets.orchestration.progress import StageEvent
 from infinity_assets.platform import Platform
+from infinity_assets.sources.catalogue import benchmarks_in
 from infinity_assets.sources.model import TRAINING_STAGES
+from infinity_assets.stages.duplicate_ledger.stage import moved
+from infinity_assets.stages.synthesized.stage import behind as synthesis_behind
+from infinity_assets.stages.tag_associations.schema import WHOLE
 
 #: Run config: Dagster's own lines stay in its records; the caller shows progress.
 QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
@@ -40,8 +44,9 @@ def run_pipeline(
 ) -> RunReport:
     """Materialize these sources from their files to the filters, then every mix that they may enter.
 
-    Three phases: ``raw`` to ``unified`` for each source; the ledger and what follows from it for each, also
-    for other sources whose slice changed; plans and exports of each training stage. A source that fails stops
+    Four phases: ``raw`` to ``unified`` for each source; the ledger and what follows from it for each, also
+    for other sources whose slice changed; associations of the seed set, and synthesis where tags or
+    associations moved; plans and exports of each training stage. A source that fails stops
     no other: it is left out of the phases after, where its last published version is used.
 
     Args:
@@ -69,7 +74,7 @@ def run_pipeline(
             result = definitions.resolve_job_def(job).execute_in_process(
                 run_config=QUIET,
                 instance=instance,
-                partition_key=partition,
+                partition_key=None if partition == WHOLE else partition,
                 raise_on_error=False,
             )
             told = {o.stage for o in outcomes if o.kind == "failed" and o.partition == partition}
@@ -78,16 +83,38 @@ def run_pipeline(
             return bool(result.success)
 
         ready = [name for name in names if run("ingest", name)]
+        for name in benchmarks_in(platform.catalogue):
+            if name in ready:
+                run("benchmark", name)
         # All samples are read by now, so the first of these compares them and the others find it done.
-        for name in ready:
-            run("converge", name)
-        others = [name for name in platform.catalogue if name not in names and behind(platform, name)]
-        for name in others:
-            run("decide", name)
+        failed = {name for name in ready if not run("converge", name)}
+        _converge(platform, [name for name in ready if name not in failed], failed, run)
+        if any(name not in failed for name in ready):
+            run("associate", WHOLE)
+        for name in platform.catalogue:
+            if name not in failed and synthesis_behind(platform, name):
+                run("synthesize", name)
         for stage in TRAINING_STAGES:
             if stage in wanted:
                 run("mix", stage)
     return RunReport(tuple(outcomes))
+
+
+def _converge(
+    platform: Platform, ready: list[str], failed: set[str], run: Callable[[str, str], bool]
+) -> None:
+    """Run until every source's verdicts follow from the ledger, and the ledger from what was dropped since.
+
+    A sample that is dropped for a cause of its own gives its place to the next duplicate, which may be
+    dropped in its turn; each round settles one more of a row of duplicates, so there is an end.
+    """
+    while True:
+        if ready and moved(platform) is not None and not run("converge", ready[0]):
+            failed.add(ready.pop(0))
+        others = [name for name in platform.catalogue if name not in failed and behind(platform, name)]
+        failed |= {name for name in others if not run("decide", name)}
+        if not others and (not ready or moved(platform) is None):
+            return
 
 
 def _untold(result: dg.ExecuteInProcessResult, partition: str, told: set[str]) -> Iterator[StageEvent]:

@@ -16,6 +16,7 @@ from infinity_assets.stages.images.schema import IMAGES
 from infinity_assets.stages.mixed.schema import MIXED
 from infinity_assets.stages.publish import Counts, count
 from infinity_assets.stages.raw.schema import RAW
+from infinity_assets.stages.synthesized.schema import SYNTHESIS_PLAN, SYNTHESIS_QA, SYNTHESIZED
 from infinity_assets.stages.tag_associations.schema import TAG_ASSOCIATIONS
 from infinity_assets.stages.tagged.schema import TAGGED
 from infinity_assets.stages.unified.schema import UNIFIED
@@ -30,7 +31,20 @@ VERDICT: Final = re.compile(r"keep|drop|quarantine")
 #: Tables in pipeline order, by the name that the Dagster UI shows.
 TABLES: Final[Mapping[str, TableSpec]] = {
     t.name: t
-    for t in (RAW, IMAGES, UNIFIED, DUPLICATE_LEDGER, DEDUPED, TAGGED, TAG_ASSOCIATIONS, FILTERED, MIXED)
+    for t in (
+        RAW,
+        IMAGES,
+        UNIFIED,
+        DUPLICATE_LEDGER,
+        DEDUPED,
+        TAGGED,
+        TAG_ASSOCIATIONS,
+        SYNTHESIS_PLAN,
+        SYNTHESIS_QA,
+        SYNTHESIZED,
+        FILTERED,
+        MIXED,
+    )
 }
 #: Tables that say, sample by sample, what was decided.
 JOURNEY: Final = (UNIFIED, DEDUPED, TAGGED, FILTERED)
@@ -53,6 +67,8 @@ IMAGE_COLUMNS: Final = (
 )
 _PLAIN_COLUMNS: Final[Mapping[str, tuple[str, ...]]] = {
     "raw": ("path", "root", "bytes", "content_hash", "error"),
+    "synthesis_plan": ("instruction_l3", "image_id", "score", "chosen_by", "style"),
+    "synthesis_qa": ("instruction_l3", "style", "question", "answer", "judge_score", "verdict", "reason"),
     "tag_associations": ("level", "instruction", "image_tag", "count", "tfidf", "pmi"),
     "duplicate_ledger": ("sample_id", "winner_id", "kind", "distance"),
 }
@@ -227,8 +243,9 @@ def _with_heads(store: Store, rows: list[dict[str, Any]]) -> list[dict[str, Any]
     heads: dict[str, dict[str, Any]] = {}
     for source, ids in by_source.items():
         columns = ["sample_id", "turns", "image_ids"]
-        for row in _rows(store, UNIFIED, source, f"sample_id IN ({_quoted(ids)})", len(ids), columns):
-            heads[row["sample_id"]] = row
+        for spec in (UNIFIED, SYNTHESIZED):
+            for row in _rows(store, spec, source, f"sample_id IN ({_quoted(ids)})", len(ids), columns):
+                heads[row["sample_id"]] = row
     result = []
     for row in rows:
         head = heads.get(row["sample_id"], {"turns": [], "image_ids": []})

@@ -22,6 +22,8 @@ STAGES = (
     ("deduped",),
     ("tagged",),
     ("tag_associations",),
+    ("synthesized",),
+    ("benchmark_fingerprints",),
     ("filtered",),
     ("mixed",),
     ("exported",),
@@ -113,6 +115,29 @@ def test_every_stage_has_a_rank_and_every_row_a_room():
     assert there | {"images"} == set(RANK)
     present = {room_of(p) for p in PACKAGE.rglob("*.py")}
     assert set(ROOMS) <= present
+
+
+def test_only_filtered_reads_the_fingerprints_of_benchmarks():
+    """Lost otherwise: a sampler or a generator that leans towards the test, which no later check would see."""
+    module = "infinity_assets.stages.benchmark_fingerprints"
+    assets = f"{module}.asset"
+    rooms_of_it = {"stages/benchmark_fingerprints", "stages/filtered"}
+    told = {"definitions.py", "automation/benchmarks.py"}  # which versions there are; no row
+    for path in sorted(PACKAGE.rglob("*.py")):
+        where = path.relative_to(PACKAGE)
+        if where.parts[:2] in {tuple(room.split("/")) for room in rooms_of_it}:
+            continue
+        found = {name for _, name in imports(path) if name.startswith(module)}
+        if str(where) in told:
+            assert found <= {assets, f"{module}.schema"}, where
+        else:
+            assert not found, where
+    # Later stages may ask whether something was found, and nothing more of the room that reads them.
+    asked = "infinity_assets.stages.filtered.contamination"
+    for path in sorted((PACKAGE / "stages").rglob("*.py")):
+        if path.relative_to(PACKAGE / "stages").parts[0] not in {"filtered", "benchmark_fingerprints"}:
+            found = {name for _, name in imports(path) if name.startswith(asked)}
+            assert found <= {f"{asked}.check"}, path
 
 
 @pytest.mark.parametrize(

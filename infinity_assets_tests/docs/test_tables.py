@@ -15,15 +15,20 @@ from infinity_assets.readers.chat import MediaOptions
 from infinity_assets.settings import RamPlusSettings, Settings
 from infinity_assets.sources.model import SourceSpec
 from infinity_assets.sources.web import ALLOW
+from infinity_assets.stages.deduped.verdict import MEANINGS
+from infinity_assets.stages.duplicate_ledger.schema import KINDS
 from infinity_assets.stages.exported.formats import EXPORTERS
+from infinity_assets.stages.filtered.contamination.kinds import KINDS
 from infinity_assets.stages.filtered.policy import LICENCE_CODES, RULES, load_policy
 from infinity_assets.stages.images.limits import IMAGE_REASONS
 from infinity_assets.stages.mixed.plan import MIX_REASONS
+from infinity_assets.stages.synthesized.lines import DROPPED as WRITTEN_REASONS
+from infinity_assets.stages.synthesized.lines import PROBLEMS
 from infinity_assets.stages.unified.media import MEDIA_REASONS
 from infinity_assets_tests.docs.pages import PAGES, ROOT, code, table
 
 #: Reasons of ``unified`` itself, and of ``deduped``.
-OTHER_REASONS = {"media_count_mismatch", "exact_pair"}
+OTHER_REASONS = {"media_count_mismatch", *MEANINGS}
 
 
 def test_the_table_of_readers_has_every_format_and_option():
@@ -59,11 +64,29 @@ def test_the_table_of_rules_is_the_default_policy():
         assert (fails, action) == (f"{RULES[name].fails} {rule.limit:g}", rule.action), name
 
 
+def test_the_table_of_duplicates_has_every_kind_and_what_the_default_policy_does():
+    """Lost otherwise: a lead who thinks that a kind only informs, and loses samples to it."""
+    told = {code(row[0])[0]: row[2] for row in table("docs/lead.md", "Duplicates")}
+    assert tuple(told) == KINDS
+    dropping = load_policy(None).duplicates.dropping
+    assert {kind for kind, action in told.items() if action.startswith("drop")} == dropping
+
+
 def test_every_reason_code_is_explained_and_none_invented():
     """Lost otherwise: a reason on a sample's page that no page explains."""
     text = (ROOT / "docs" / "researcher.md").read_text("utf-8").split("## Reason codes", 1)[1]
-    told = set(code(text)) - {"unified", "images", "deduped", "filtered", "mixed"}
-    known = {*READ_REASONS, *MEDIA_REASONS, *IMAGE_REASONS, *MIX_REASONS, *LICENCE_CODES, *OTHER_REASONS}
+    told = set(code(text)) - {"unified", "images", "deduped", "filtered", "mixed", "synthesis_qa"}
+    known = {
+        *READ_REASONS,
+        *MEDIA_REASONS,
+        *IMAGE_REASONS,
+        *MIX_REASONS,
+        *WRITTEN_REASONS,
+        *PROBLEMS,
+        *LICENCE_CODES,
+        *KINDS,
+        *OTHER_REASONS,
+    }
     assert told == known
 
 
@@ -80,7 +103,9 @@ def test_the_tables_of_stages_name_tables_and_columns_that_exist():
     assert [code(row[0])[0] for row in rows] == list(TABLES)
     for row in rows:
         assert set(code(row[2])) <= set(TABLES[code(row[0])[0]].schema.names)
-    assert [code(row[0])[0] for row in table("docs/architecture.md", "The graph")][:-1] == list(TABLES)
+    graph = [code(row[0])[0] for row in table("docs/architecture.md", "The graph")][:-1]
+    graph.remove("benchmark_fingerprints")  # what it holds is on no page
+    assert graph == list(TABLES)
     assert "rows_conserved" in {check.name for check in load_contract("filtered").checks}
 
 

@@ -16,7 +16,8 @@ LINES: Final = pa.schema(
     [
         pa.field("key", pa.large_string(), nullable=False),  # sample id, with -1, -2, ... from the second on
         pa.field("source", pa.int32(), nullable=False),  # index into the sorted sources of the plan
-        pa.field("row", pa.int64(), nullable=False),  # offset in the source's unified
+        # offset in the source's unified; of row n of its synthesized: -1 - n
+        pa.field("row", pa.int64(), nullable=False),
         pa.field("pictures", pa.large_list(pa.int64()), nullable=False),  # offsets in the source's images
         pa.field("bytes", pa.int64(), nullable=False),  # of the pictures
     ]
@@ -24,14 +25,11 @@ LINES: Final = pa.schema(
 _BATCH_ROWS = 65_536
 
 
-def planned_sources(mixed: Published) -> list[str]:
-    """Sources that give at least one line, sorted."""
-    table = mixed.read(["source"], where="times > 0")
-    return sorted(table.column("source").unique().to_pylist())
-
-
 def build_lines(
-    mixed: Published, unified: Mapping[str, Published], images: Mapping[str, Published | None]
+    mixed: Published,
+    unified: Mapping[str, Published],
+    images: Mapping[str, Published | None],
+    talks: Mapping[str, Published | None],
 ) -> pa.Table:
     """All lines of a plan in order, as :data:`LINES`; about 150 bytes of memory a line.
 
@@ -39,6 +37,7 @@ def build_lines(
         mixed: the plan.
         unified: of every source that gives a line.
         images: likewise; None where a source has no pictures at all.
+        talks: likewise of ``synthesized``; None where nothing was written.
 
     Raises:
         StoreError: if a planned sample or one of its pictures is no longer there.
@@ -47,7 +46,7 @@ def build_lines(
     frames = [pl.DataFrame(schema={**_COLUMNS, "position": pl.Int64})]
     for index, source in enumerate(sorted(unified)):
         samples = planned.filter(pl.col("source") == source)
-        rows = _rows_of(samples.select("sample_id"), source, unified[source], images[source])
+        rows = _rows_of(samples.select("sample_id"), source, unified[source], images[source], talks[source])
         frames.append(
             samples.join(rows, on="sample_id", how="left", maintain_order="left")
             .with_columns(pl.int_ranges(0, pl.col("positions").list.len()).alias("reading"))
@@ -81,10 +80,16 @@ _COLUMNS: dict[str, Any] = {
 
 
 def _rows_of(
-    samples: pl.DataFrame, source: str, unified: Published, images: Published | None
+    samples: pl.DataFrame,
+    source: str,
+    unified: Published,
+    images: Published | None,
+    talks: Published | None,
 ) -> pl.DataFrame:
     """Columns ``sample_id``, ``row``, ``pictures``, ``bytes`` of the planned samples of one source."""
-    narrow = pl.DataFrame(pl.from_arrow(unified.read(["sample_id", "image_ids"]))).with_row_index("row")
+    narrow = _numbered(unified, 1)
+    if talks is not None:
+        narrow = pl.concat([narrow, _numbered(talks, -1)])
     found = samples.join(narrow, on="sample_id", how="left", maintain_order="left")
     _refuse_lost(found.filter(pl.col("row").is_null()), "sample_id", source, "samples")
     stored = pl.DataFrame(schema={"image_id": pl.String, "byte_length": pl.Int64})
@@ -107,6 +112,13 @@ def _rows_of(
         pl.col("pictures").fill_null(pl.lit([], dtype=pl.List(pl.Int64))),
         pl.col("bytes").fill_null(0),
     )
+
+
+def _numbered(table: Published, sign: int) -> pl.DataFrame:
+    """``row``, ``sample_id``, ``image_ids``; rows of ``synthesized`` count -1, -2, ... (sign -1)."""
+    frame = pl.DataFrame(pl.from_arrow(table.read(["sample_id", "image_ids"]))).with_row_index("row")
+    row = pl.col("row").cast(pl.Int64)
+    return frame.with_columns(row if sign > 0 else (-1 - row).alias("row"))
 
 
 def _refuse_lost(lost: pl.DataFrame, column: str, source: str, what: str) -> None:

@@ -23,6 +23,7 @@ from infinity_assets.stages.exported.formats import exporter
 from infinity_assets.stages.exported.lines import open_lines
 from infinity_assets.stages.exported.pictures import MAX_SIDE, shrink, suffix_of
 from infinity_assets.stages.images.schema import IMAGES
+from infinity_assets.stages.synthesized.schema import SYNTHESIZED
 from infinity_assets.stages.unified.schema import UNIFIED
 from infinity_assets.store.tables import Store
 
@@ -59,8 +60,8 @@ def run_export(root: str, key: str, payload: Mapping[str, Any]) -> None:
         root: of the store.
         key: what determines the bytes; not needed here, the folder is named by it.
         payload: ``format``, ``folder``, ``index`` of the shard, its lines from ``start`` to ``end``
-            (excluded), and ``tables``: for each source its name and the Lance versions of unified and of
-            images (or null).
+            (excluded), and ``tables``: for each source its name and the Lance versions of unified, of images
+            and of synthesized (or null).
 
     Raises:
         StoreError: if a picture has no bytes or cannot be decoded.
@@ -121,26 +122,31 @@ def _put(path: Path, data: bytes) -> None:
 class Tables:
     """The pinned tables of an export's sources."""
 
-    def __init__(self, root: str, versions: list[tuple[str, int, int | None]]) -> None:
+    def __init__(self, root: str, versions: list[tuple[str, int, int | None, int | None]]) -> None:
         self._store = Store(root)
-        self.sources = [name for name, _, _ in versions]
+        self.sources = [name for name, *_ in versions]
         self._versions = versions
 
     def unified(self, source: int) -> Any:
         """Lance dataset of samples."""
-        name, version, _ = self._versions[source]
+        name, version, _, _ = self._versions[source]
         return _dataset(self._store.uri(UNIFIED.name, name), version)
+
+    def talks(self, source: int) -> Any:
+        """Lance dataset of what was written about the source's pictures."""
+        name, _, _, version = self._versions[source]
+        return _dataset(self._store.uri(SYNTHESIZED.name, name), version)
 
     def images(self, source: int) -> Any:
         """Lance dataset of pictures."""
-        name, _, version = self._versions[source]
+        name, _, version, _ = self._versions[source]
         if version is None:
             raise StoreError(f"images of {name} was never published; materialize unified first")
         return _dataset(self._store.uri(IMAGES.name, name), version)
 
 
 @lru_cache(maxsize=512)
-def _dataset(uri: str, version: int) -> Any:
+def _dataset(uri: str, version: int | None) -> Any:
     import lance
 
     return lance.dataset(uri, version=version)
@@ -182,14 +188,26 @@ def _load(tables: Tables, lines: pa.Table) -> list[Sample]:
     samples: list[Sample | None] = [None] * len(keys)
     for source in np.unique(sources).tolist():
         at = np.flatnonzero(sources == source).tolist()
-        texts = tables.unified(source).take(rows[at], columns=["turns", "upstream"])
+        texts = _texts(tables, source, rows[at])
         pictures = _pictures(tables, source, [p for i in at for p in shown[i]])
-        for i, turns, upstream in zip(
-            at, texts.column("turns").to_pylist(), texts.column("upstream").to_pylist(), strict=True
-        ):
+        for i, (turns, upstream) in zip(at, texts, strict=True):
             own = tuple(pictures[p] for p in shown[i])
             samples[i] = Sample(keys[i], tables.sources[source], turns, own, upstream)
     return [s for s in samples if s is not None]
+
+
+def _texts(tables: Tables, source: int, rows: npt.NDArray[np.int64]) -> list[tuple[Any, str]]:
+    """Turns and upstream measures of rows of one source, in order; negative ones are of synthesized."""
+    found: list[tuple[Any, str]] = [([], "")] * len(rows)
+    for written in np.unique(rows < 0).tolist():
+        at = np.flatnonzero((rows < 0) == written)
+        table = tables.talks(source) if written else tables.unified(source)
+        taken = table.take(-1 - rows[at] if written else rows[at], columns=["turns", "upstream"])
+        for i, *values in zip(
+            at, taken.column("turns").to_pylist(), taken.column("upstream").to_pylist(), strict=True
+        ):
+            found[i] = (values[0], values[1])
+    return found
 
 
 def _pictures(tables: Tables, source: int, rows: list[int]) -> dict[int, Picture]:

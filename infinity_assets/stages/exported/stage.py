@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import orjson
+import polars as pl
 import pyarrow as pa
 
 from infinity_assets.errors import StoreError
@@ -17,7 +18,7 @@ from infinity_assets.sharding.plan import Plan, Task
 from infinity_assets.sharding.pool import run_plan
 from infinity_assets.stages.exported.folders import MANIFEST, current_export, point_current, read_manifest
 from infinity_assets.stages.exported.formats import EXPORTERS, exporter
-from infinity_assets.stages.exported.lines import build_lines, planned_sources, save_lines
+from infinity_assets.stages.exported.lines import build_lines, save_lines
 from infinity_assets.stages.exported.parity import PARITY_CHECK, export_parity
 from infinity_assets.stages.exported.pictures import MAX_SIDE, SHRINK_VERSION
 from infinity_assets.stages.exported.schema import exported_spec
@@ -28,9 +29,11 @@ from infinity_assets.stages.exported.shard import (
     read_records,
     run_export,
 )
+from infinity_assets.stages.filtered.contamination.check import uncontaminated
 from infinity_assets.stages.images.schema import IMAGES
 from infinity_assets.stages.mixed.schema import MIXED
-from infinity_assets.stages.publish import StageResult, publish, verdict_stats
+from infinity_assets.stages.publish import CriticalCheckFailed, StageResult, publish, verdict_stats
+from infinity_assets.stages.synthesized.schema import SYNTHESIZED
 from infinity_assets.stages.unified.schema import UNIFIED
 from infinity_assets.store.digests import key_of
 from infinity_assets.store.tables import Published, Store
@@ -70,19 +73,27 @@ def materialize_exported(
     form = exporter(format_name)
     store = platform.store
     mixed = store.require(MIXED, stage)
-    sources = planned_sources(mixed)
+    spec = exported_spec(form.format)
+    planned = pl.DataFrame(pl.from_arrow(mixed.read(["sample_id", "source"], where="times > 0")))
+    clean = uncontaminated(platform, spec.name, planned)
+    if not clean.passed:  # before the work, not after it
+        raise CriticalCheckFailed(spec.name, stage, [clean])
+    sources = planned["source"].unique().sort().to_list()
     unified = {name: store.require(UNIFIED, name) for name in sources}
     inputs = {f"{MIXED.name}/{stage}": mixed.data_version}
     inputs |= {f"{UNIFIED.name}/{name}": table.data_version for name, table in unified.items()}
     rules = (form.format, form.version, MAX_SIDE, SHRINK_VERSION, shard_samples)
     # Not the data version of mixed: a reason that changes for a sample without a line changes no byte.
+    talks = {name: store.published(SYNTHESIZED, name) for name in sources}
+    inputs |= {f"{SYNTHESIZED.name}/{name}": table.data_version for name, table in talks.items() if table}
     read = sorted((name, table.data_version) for name, table in unified.items())
-    export_id = key_of("export", mixed.notes["plan_hash"], *rules, read)
+    written = sorted((name, table.data_version) for name, table in talks.items() if table)
+    export_id = key_of("export", mixed.notes["plan_hash"], *rules, read, written)
     place = platform.settings.exports_root / form.format / stage
     folder = place / export_id
     if not (folder / MANIFEST).exists():
         staging = place / f".staging-{export_id}"
-        _write(store, form.format, mixed, unified, staging, platform.settings.workers, shard_samples)
+        _write(store, form.format, mixed, unified, talks, staging, platform.settings.workers, shard_samples)
         _finish(staging, folder, form.format, stage, mixed, dict(read))
     shards = _checked(folder)
     samples = sum(s.samples for s in shards)
@@ -90,7 +101,6 @@ def materialize_exported(
         raise StoreError(
             f"{folder}: {samples:,} lines, the plan has {mixed.notes['lines']:,}; delete the folder"
         )
-    spec = exported_spec(form.format)
     table = pa.Table.from_pylist([asdict(s) for s in shards], schema=spec.schema)
     transaction = store.begin(spec, stage)
     staged = transaction.stage(export_id, table, verdict_stats(table, spec.key))
@@ -108,7 +118,7 @@ def materialize_exported(
         run_id=run_id,
         inputs=inputs,
         notes=notes,
-        further_checks=[_parity(platform.settings.exports_root, form.format, folder)],
+        further_checks=[_parity(platform.settings.exports_root, form.format, folder), clean],
     )
     point_current(place, export_id)
     return result
@@ -134,20 +144,22 @@ def _write(
     format_name: str,
     mixed: Published,
     unified: dict[str, Published],
+    talks: dict[str, Published | None],
     staging: Path,
     workers: int,
     shard_samples: int,
 ) -> None:
     images = {name: store.published(IMAGES, name) for name in unified}
-    lines = build_lines(mixed, unified, images)
+    lines = build_lines(mixed, unified, images, talks)
     (staging / RECORDS).mkdir(parents=True, exist_ok=True)
     for leftover in staging.rglob("*.partial"):
         leftover.unlink()
     save_lines(lines, staging / LINES_FILE)
     tables = []
     for name in sorted(unified):
-        pictures = images[name]
-        tables.append([name, unified[name].version, pictures.version if pictures is not None else None])
+        pictures, written = images[name], talks[name]
+        versions = (unified[name], pictures, written)
+        tables.append([name, *(table.version if table is not None else None for table in versions)])
     tasks = []
     for index, start in enumerate(range(0, lines.num_rows, shard_samples)):
         payload = {

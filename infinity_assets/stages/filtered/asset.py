@@ -17,7 +17,8 @@ STAGE = StageAsset(
     contract=FILTERED.name,
     group=SELECT,
     description=(
-        "Measure format and quality, and drop what the policy names. One row is one kept sample of tagged."
+        "Measure format, quality and what is held of benchmarks, and drop what the policy names."
+        " One row is one kept sample of tagged."
     ),
     kinds=frozenset({"lance", "polars"}),
     owner=LEADS,
@@ -26,6 +27,8 @@ STAGE = StageAsset(
         dg.AssetDep("unified"),
         dg.AssetDep("images"),
         dg.AssetDep("tagged"),
+        dg.AssetDep("synthesized"),
+        dg.AssetDep("benchmark_fingerprints", partition_mapping=dg.AllPartitionMapping()),
     ),
     extra_checks=("drop_rate_drift",),
 )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 
 import polars as pl
@@ -12,6 +12,8 @@ import pyarrow.compute as pc
 
 from infinity_assets.platform import Platform
 from infinity_assets.sources.model import SourceSpec
+from infinity_assets.stages.filtered.contamination.kinds import CONTAMINATION
+from infinity_assets.stages.filtered.contamination.scan import materialize_contamination
 from infinity_assets.stages.filtered.measures import (
     IMAGE_COLUMNS,
     MEASURE_VERSION,
@@ -19,11 +21,12 @@ from infinity_assets.stages.filtered.measures import (
     count_answers,
 )
 from infinity_assets.stages.filtered.policy import Policy
-from infinity_assets.stages.filtered.rules import balance, decide_again, filter_batch
+from infinity_assets.stages.filtered.rules import NO_HITS, balance, decide_again, filter_batch
 from infinity_assets.stages.filtered.schema import FILTERED
 from infinity_assets.stages.images.measure import MEASURE_VERSION as IMAGE_VERSION
 from infinity_assets.stages.images.schema import IMAGES
 from infinity_assets.stages.publish import StageResult, publish, verdict_stats
+from infinity_assets.stages.synthesized.schema import SYNTHESIZED
 from infinity_assets.stages.tagged.schema import TAGGED
 from infinity_assets.stages.tagged.stage import grouped, kept_rows, require_parallel
 from infinity_assets.stages.unified.schema import UNIFIED
@@ -47,34 +50,48 @@ def materialize_filtered(platform: Platform, source: str, run_id: str) -> StageR
     tagged = platform.store.require(TAGGED, source)
     images = platform.store.require(IMAGES, source)
     require_parallel(unified, tagged)
+    talks = platform.store.published(SYNTHESIZED, source)
+    compared = [table for table in (unified, talks) if table is not None]
+    contamination = materialize_contamination(platform, compared, run_id)
+    leaks = contamination.shards if contamination else ()
+    transaction, spec = platform.store.begin(FILTERED, source), platform.catalogue[source].spec
     work = _Work(
-        platform.store.begin(FILTERED, source),
+        transaction,
         unified,
         tagged,
         images,
+        contamination,
+        leaks[: len(unified.shards)],
         platform.policy,
-        platform.catalogue[source].spec,
+        spec,
     )
     shards = work.shards()
+    if talks is not None:  # what was written is filtered like what was read
+        rest = leaks[len(unified.shards) :]
+        work = _Work(transaction, talks, talks, images, contamination, rest, platform.policy, spec)
+        shards += work.shards()
     findings: Counter[str] = Counter()
     answers: Counter[str] = Counter()
     for shard in shards:
         findings.update(shard.stats["findings"])
         answers.update(shard.stats["answers"])
     return publish(
-        work.transaction,
+        transaction,
         shards,
-        rows_in=sum(s.stats["verdicts"].get(KEEP, 0) for s in tagged.shards),
+        rows_in=sum(s.stats["verdicts"].get(KEEP, 0) for s in tagged.shards) + (talks.rows if talks else 0),
         run_id=run_id,
         inputs={
             "unified": unified.data_version,
             "images": images.data_version,
             "tagged": tagged.data_version,
             "policy": platform.policy.hash,
+            **({SYNTHESIZED.name: talks.data_version} if talks else {}),
+            **({CONTAMINATION.name: contamination.data_version} if contamination else {}),
         },
         notes={
             "policy": f"{platform.policy.name}@{platform.policy.version}",
             "findings": dict(sorted(findings.items())),
+            **({CONTAMINATION.name: contamination.notes["hits"]} if contamination else {}),
             **balance(answers, platform.policy),
         },
     )
@@ -89,6 +106,8 @@ class _Work:
         unified: Published,
         tagged: Published,
         images: Published,
+        contamination: Published | None,
+        leaks: Sequence[Shard],
         policy: Policy,
         spec: SourceSpec,
     ) -> None:
@@ -97,6 +116,9 @@ class _Work:
         self.tagged = tagged
         self.policy = policy
         self.spec = spec
+        self._contamination = contamination
+        # Empty where no benchmark was ever published.
+        self._leaks: Sequence[Shard | None] = leaks or [None] * len(unified.shards)
         self._images: Callable[[], pl.DataFrame] = cache(lambda: _narrow(images))
         base = transaction.base
         self._measured = {s.stats["measured"]: s for s in base.shards} if base else {}
@@ -108,26 +130,34 @@ class _Work:
             key_of("measures", MEASURE_VERSION, IMAGE_VERSION, languages, mine.digest, theirs.stats["ids"])
             for mine, theirs in zip(self.unified.shards, self.tagged.shards, strict=True)
         ]
-        keys = [key_of("filtered", m, self.policy.hash, self.spec.category) for m in measured]
+        leaks = [shard.digest if shard and shard.rows else "" for shard in self._leaks]
+        decided = (self.policy.hash, self.spec.category)
+        keys = [key_of("filtered", m, *decided, leak) for m, leak in zip(measured, leaks, strict=True)]
         have = {key: self.transaction.have(key) for key in keys}
         new = []
         for place, key in enumerate(keys):
             if have[key] is not None:
                 continue
             if earlier := self._measured.get(measured[place]):
-                have[key] = self._judge_again(key, earlier, self.unified.shards[place])
+                have[key] = self._judge_again(key, earlier, place)
             else:
                 new.append(place)
         for group in grouped(new, self.unified.shards):
             have |= self._measure({keys[i]: (i, measured[i]) for i in group}, languages)
         return [shard for key in keys if (shard := have[key]) is not None]
 
-    def _judge_again(self, key: str, earlier: Shard, mine: Shard) -> Shard:
-        base = self.transaction.base
+    def _hits(self, place: int) -> pl.DataFrame:
+        shard = self._leaks[place]
+        if self._contamination is None or shard is None or not shard.rows:
+            return NO_HITS
+        return pl.DataFrame(pl.from_arrow(self._contamination.read_shard(shard)))
+
+    def _judge_again(self, key: str, earlier: Shard, place: int) -> Shard:
+        mine, base = self.unified.shards[place], self.transaction.base
         assert base is not None
         stored = base.read_shard(earlier, ["sample_id", "measures"])
         licences = self.unified.read_shard(mine, ["sample_id", "licence"])
-        table = decide_again(stored, licences, self.policy, self.spec.category)
+        table = decide_again(stored, licences, self.policy, self.spec.category, self._hits(place))
         return self._stage(key, table, earlier.stats["measured"], dict(earlier.stats["answers"]))
 
     def _measure(self, places: Mapping[str, tuple[int, str]], languages: list[str]) -> dict[str, Shard]:
@@ -136,8 +166,9 @@ class _Work:
         for place, _ in places.values():
             kept = self.tagged.read_shard(self.tagged.shards[place], ["sample_id", "verdict"])
             rows.append(kept_rows(self.unified, self.unified.shards[place], kept, UNIFIED_COLUMNS))
+        hits = pl.concat([self._hits(place) for place, _ in places.values()])
         judged = filter_batch(
-            pa.concat_tables(rows), self._images(), self.policy, self.spec.category, languages
+            pa.concat_tables(rows), self._images(), self.policy, self.spec.category, languages, hits
         )
         staged, first = {}, 0
         for (key, (_, measured)), part in zip(places.items(), rows, strict=True):

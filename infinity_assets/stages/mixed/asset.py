@@ -10,6 +10,7 @@ import dagster as dg
 from infinity_assets.orchestration.groups import LEADS, MIX, code_version
 from infinity_assets.orchestration.metadata import Metadata, markdown_table, notes_metadata
 from infinity_assets.orchestration.stage_assets import StageAsset, StageOutput, StageRun, stage_asset
+from infinity_assets.stages.filtered.contamination.check import UNCONTAMINATED
 from infinity_assets.stages.mixed.plan import PLANNER_VERSION
 from infinity_assets.stages.mixed.schema import MIXED
 
@@ -29,9 +30,10 @@ STAGE = StageAsset(
     code_version=code_version(MIXED.version, PLANNER_VERSION),
     deps=(
         dg.AssetDep("unified", partition_mapping=_ALL_SOURCES),
+        dg.AssetDep("synthesized", partition_mapping=_ALL_SOURCES),
         dg.AssetDep("filtered", partition_mapping=_ALL_SOURCES),
     ),
-    extra_checks=("drop_rate_drift",),
+    extra_checks=("drop_rate_drift", UNCONTAMINATED),
 )
 
 

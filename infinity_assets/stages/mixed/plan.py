@@ -20,14 +20,17 @@ from infinity_assets.stages.mixed.spec import MixSpec, apportion
 from infinity_assets.stages.verdicts import DROP, KEEP
 
 #: Raised when the same eligible samples and spec give another plan.
-PLANNER_VERSION = 1
+PLANNER_VERSION = 2
 
 #: Why a sample has no line, or fewer than it might.
 MIX_REASONS: Mapping[str, str] = {
     "no_conversation": "the sample has no turns to train on (annotations only)",
     "other_media": "the sample has a video or a sound; exports carry pictures alone",
+    "synthetic": "the mix asks for no synthetic samples",
+    "parent_dropped": "every sample that the synthetic one was made from was dropped",
     "no_quota": "the mix asks for nothing of this category",
     "other_part": "the sample belongs to another part of the same cut (2a, 2b, 2c)",
+    "over_cluster": "others about the same pictures were chosen, as many as the mix wants",
     "over_cap": "its source may give no more samples to this training stage",
     "over_quota": "its source's part of the category's quota is full",
     "over_budget": "the token budget is spent",
@@ -64,12 +67,19 @@ class MixPlan:
     source null."""
 
 
-def plan_mix(eligible: pl.DataFrame, stage: str, spec: MixSpec, caps: Mapping[str, int]) -> MixPlan:
+def plan_mix(
+    eligible: pl.DataFrame,
+    stage: str,
+    spec: MixSpec,
+    caps: Mapping[str, int],
+    clusters: pl.DataFrame | None = None,
+) -> MixPlan:
     """Plan one training stage.
 
-    In this order: obstacles, categories without a quota, the other parts of a cut, caps by source, quotas
-    (divided among a category's sources in proportion to weight x samples after the cap, by largest
-    remainders), the token budget (lines in their order of selection until the first that does not fit).
+    In this order: obstacles, categories without a quota, the other parts of a cut, caps by visual cluster,
+    caps by source, quotas (divided among a category's sources in proportion to weight x samples after the
+    cap, by largest remainders), the token budget (lines in their order of selection until the first that does
+    not fit).
 
     Args:
         eligible: columns ``sample_id``, ``source``, ``category``, ``tokens`` (of one line) and ``obstacle``
@@ -77,6 +87,8 @@ def plan_mix(eligible: pl.DataFrame, stage: str, spec: MixSpec, caps: Mapping[st
         stage: training stage, part of the seed.
         spec: what is asked for.
         caps: most samples by source, from the catalogue, at full scale.
+        clusters: ``sample_id`` and ``cluster`` of samples that share their pictures with an earlier one; any
+            other is the only or the first one of its cluster, which has its id.
 
     Returns:
         The plan; it depends on the set of eligible samples, not on their order.
@@ -91,6 +103,8 @@ def plan_mix(eligible: pl.DataFrame, stage: str, spec: MixSpec, caps: Mapping[st
         frame = _mark(frame, ~pl.col("category").is_in(list(asked)), "no_quota")
     if spec.part is not None:
         frame = _mark(frame, pl.Series(_parts(frame, spec) != spec.part.index), "other_part")
+    if spec.max_per_visual_cluster is not None and clusters is not None:
+        frame = _within_clusters(frame, clusters, spec.max_per_visual_cluster)
     limits = _limits(spec, caps)
     frame = _mark(_ranked(frame), pl.col("rank") >= _by_source(limits), "over_cap")
     claims = frame.filter(pl.col("reason").is_null()).group_by("category", "source").len("supply")
@@ -129,6 +143,24 @@ def _parts(frame: pl.DataFrame, spec: MixSpec) -> npt.NDArray[np.int64]:
     assert spec.part is not None
     keys = sample_keys(frame.get_column("sample_id"), spec.seed, f"part {spec.part.name}")
     return (keys[:, 0] % np.uint64(spec.part.of)).astype(np.int64)
+
+
+def _within_clusters(frame: pl.DataFrame, clusters: pl.DataFrame, most: int) -> pl.DataFrame:
+    """Mark all but the first few samples of each cluster, in their order of selection."""
+    known = frame.select("sample_id").join(clusters, on="sample_id", how="left", maintain_order="left")
+    frame = frame.with_columns(cluster=known["cluster"].fill_null(frame["sample_id"]))
+    order = (
+        frame.lazy()
+        .select("cluster", "pick", "reason")
+        .with_row_index("row")
+        .filter(pl.col("reason").is_null())
+        .sort("pick", "row")
+        .select("row", pl.int_range(pl.len()).over("cluster").alias("rank"))
+        .collect()
+    )
+    over = np.zeros(len(frame), dtype=np.bool_)
+    over[order["row"].to_numpy()] = order["rank"].to_numpy() >= most
+    return _mark(frame.drop("cluster"), pl.Series(over), "over_cluster")
 
 
 def _limits(spec: MixSpec, caps: Mapping[str, int]) -> dict[str, int]:

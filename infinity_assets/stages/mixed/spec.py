@@ -57,6 +57,9 @@ class MixSpec(_Model):
     weights: dict[str, float] = Field(default_factory=dict)
     #: By source: most samples; the catalogue's cap holds as well.
     caps: dict[str, Positive] = Field(default_factory=dict)
+    #: Most samples about the same or near pictures (a visual cluster of the ledger); any number by default.
+    max_per_visual_cluster: int | None = Field(default=None, ge=1)
+    synthetic: bool = False  #: whether conversations of ``synthesized`` may enter, by their source's category
     #: Most lines of one sample: it repeats only where a quota runs short, or where there is no quota.
     epochs: int = Field(default=1, ge=1)
     token_budget: int | None = Field(default=None, ge=1)  #: most tokens (question + answer) of all lines

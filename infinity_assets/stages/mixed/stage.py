@@ -8,11 +8,14 @@ import polars as pl
 import pyarrow as pa
 
 from infinity_assets.errors import CatalogueError, StoreError
+from infinity_assets.stages.duplicate_ledger.schema import DUPLICATE_LEDGER, SAME_PICTURES
+from infinity_assets.stages.filtered.contamination.check import uncontaminated
 from infinity_assets.stages.filtered.schema import FILTERED
 from infinity_assets.stages.mixed.plan import PLANNER_VERSION, plan_mix
 from infinity_assets.stages.mixed.schema import MIXED
 from infinity_assets.stages.mixed.spec import MixSpec
 from infinity_assets.stages.publish import StageResult, publish, verdict_stats
+from infinity_assets.stages.synthesized.schema import SYNTHESIZED
 from infinity_assets.stages.unified.schema import UNIFIED
 from infinity_assets.store.digests import key_of
 from infinity_assets.store.tables import Published
@@ -48,7 +51,7 @@ def materialize_mixed(platform: Platform, stage: str, run_id: str) -> StageResul
     Raises:
         CatalogueError: if the mixes do not have this training stage.
         StoreError: if a source's ``filtered`` and ``unified`` do not belong together.
-        CriticalCheckFailed: if a blocking check fails.
+        CriticalCheckFailed: if a blocking check fails, such as that of benchmarks.
     """
     spec = platform.mixes.get(stage)
     if spec is None:
@@ -66,14 +69,20 @@ def materialize_mixed(platform: Platform, stage: str, run_id: str) -> StageResul
             absent.append(name)
             continue
         unified = platform.store.require(UNIFIED, name)
-        frames.append(_eligible(filtered, unified, name, source.category))
+        talks = platform.store.published(SYNTHESIZED, name)
+        frames.append(_eligible(filtered, unified, talks, name, source.category, spec.synthetic))
         inputs[f"{FILTERED.name}/{name}"] = filtered.data_version
         inputs[f"{UNIFIED.name}/{name}"] = unified.data_version
+        if talks is not None:
+            inputs[f"{SYNTHESIZED.name}/{name}"] = talks.data_version
         cap = {str(key): value for key, value in source.caps.items()}.get(stage)
         if cap is not None:
             caps[name] = cap
     eligible = pl.concat(frames)
-    plan = plan_mix(eligible, stage, spec, caps)
+    clusters = None
+    if spec.max_per_visual_cluster is not None:
+        clusters = _clusters(platform, inputs)
+    plan = plan_mix(eligible, stage, spec, caps, clusters)
     notes: dict[str, Any] = {
         "plan_hash": plan.hash,
         "lines": plan.lines,
@@ -90,7 +99,27 @@ def materialize_mixed(platform: Platform, stage: str, run_id: str) -> StageResul
             table: pa.Table = piece.to_arrow().cast(MIXED.schema)
             key = key_of(base, piece["source"][0], start)
             shards.append(transaction.stage(key, table, verdict_stats(table, MIXED.key)))
-    return publish(transaction, shards, rows_in=len(eligible), run_id=run_id, inputs=inputs, notes=notes)
+    planned = plan.rows.filter(pl.col("times") > 0).select("sample_id", "source")
+    return publish(
+        transaction,
+        shards,
+        rows_in=len(eligible),
+        run_id=run_id,
+        inputs=inputs,
+        notes=notes,
+        further_checks=[uncontaminated(platform, MIXED.name, planned)],
+    )
+
+
+def _clusters(platform: Platform, inputs: dict[str, str]) -> pl.DataFrame:
+    """Samples of the sources that enter and share their pictures with an earlier one, and its id."""
+    frames = [pl.DataFrame(schema={"sample_id": pl.String, "cluster": pl.String})]
+    for name in [key.partition("/")[2] for key in inputs if key.startswith(f"{FILTERED.name}/")]:
+        ledger = platform.store.require(DUPLICATE_LEDGER, name)
+        rows = ledger.read(["sample_id", "winner_id"], f"kind = '{SAME_PICTURES}'")
+        frames.append(pl.DataFrame(pl.from_arrow(rows)).rename({"winner_id": "cluster"}))
+        inputs[f"{DUPLICATE_LEDGER.name}/{name}"] = ledger.data_version
+    return pl.concat(frames)
 
 
 def _shard_base(spec: MixSpec, stage: str, inputs: dict[str, str], caps: dict[str, int]) -> str:
@@ -99,10 +128,26 @@ def _shard_base(spec: MixSpec, stage: str, inputs: dict[str, str], caps: dict[st
     return key_of("mixed", PLANNER_VERSION, stage, asked, sorted(inputs.items()), sorted(caps.items()))
 
 
-def _eligible(filtered: Published, unified: Published, source: str, category: str) -> pl.DataFrame:
+def _eligible(
+    filtered: Published,
+    unified: Published,
+    talks: Published | None,
+    source: str,
+    category: str,
+    synthetic: bool,
+) -> pl.DataFrame:
     kept = pl.DataFrame(pl.from_arrow(filtered.read(["sample_id"], where="verdict = 'keep'")))
     narrow = pl.DataFrame(pl.from_arrow(unified.dataset().scanner(columns=_NARROW).to_table()))
+    written = pl.DataFrame(schema={"sample_id": pl.String, "written": pl.String})
+    if talks is not None:
+        narrow = pl.concat(
+            [narrow, pl.DataFrame(pl.from_arrow(talks.dataset().scanner(columns=_NARROW).to_table()))]
+        )
+        written = _written(
+            pl.DataFrame(pl.from_arrow(talks.read(["sample_id", "parent_ids"]))), kept, synthetic
+        )
     frame = kept.join(narrow, on="sample_id", how="left", maintain_order="left")
+    frame = frame.join(written, on="sample_id", how="left", maintain_order="left")
     lost = frame.filter(pl.col("pictures").is_null())
     if len(lost):
         raise StoreError(
@@ -119,6 +164,21 @@ def _eligible(filtered: Published, unified: Published, source: str, category: st
         .then(pl.lit("no_conversation"))
         .when(pl.col("media") != pl.col("pictures"))
         .then(pl.lit("other_media"))
-        .otherwise(pl.lit(None, dtype=pl.String))
+        .otherwise("written")
         .alias("obstacle"),
     )
+
+
+def _written(talks: pl.DataFrame, kept: pl.DataFrame, synthetic: bool) -> pl.DataFrame:
+    """Synthetic samples with what keeps each from a plan (``written``), or null.
+
+    A picture that is in a benchmark, or that nobody may use, drops all samples that show it. What was written
+    about it is recognised by nothing but its parents, so it goes where all of them went.
+    """
+    with_parent = talks.explode("parent_ids").join(
+        kept, left_on="parent_ids", right_on="sample_id", how="semi"
+    )
+    if not synthetic:
+        return talks.select("sample_id", written=pl.lit("synthetic"))
+    orphaned = ~pl.col("sample_id").is_in(with_parent["sample_id"].unique().implode())
+    return talks.select("sample_id", written=pl.when(orphaned).then(pl.lit("parent_dropped")))

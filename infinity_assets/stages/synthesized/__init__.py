@@ -1,0 +1,1 @@
+"""New conversations about pictures that are there: planned by tags, written, judged, merged."""
