@@ -103,7 +103,7 @@ def run_console(block: Block, page: Path) -> None:
         if any(command.text == known or command.text.startswith(f"{known} ") for known in NOT_RUN):
             continue
         words = shlex.split(command.text)
-        if words[0] == "infinity" and ">" not in words:
+        if words[0] == "infinity" and not {">", "|"} & set(words) and "$(" not in command.text:
             code, said = infinity(words[1:])
         else:
             done = subprocess.run(

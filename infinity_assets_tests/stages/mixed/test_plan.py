@@ -207,3 +207,21 @@ def test_lines_never_pass_quota_cap_or_epochs(
 def test_reasons_are_codes(reason: str) -> None:
     """The contract of ``mixed`` refuses anything else."""
     assert reason.replace("_", "").isalpha() and reason.islower()
+
+
+@given(st.lists(st.integers(0, 4), min_size=1, max_size=30), st.integers(1, 3))
+@settings(max_examples=60, deadline=None)
+def test_a_mix_has_no_more_samples_about_one_picture_than_it_asks_for(groups: list[int], most: int) -> None:
+    """Otherwise ten questions about each of a few pictures crowd out a hundred other pictures."""
+    frame = eligible(a_general=len(groups))
+    ids = frame["sample_id"].to_list()
+    firsts = [ids[groups.index(group)] for group in groups]
+    clusters = pl.DataFrame({"sample_id": ids, "cluster": firsts}).filter(
+        pl.col("sample_id") != pl.col("cluster")
+    )
+    plan = plan_mix(frame, "3", MixSpec(max_per_visual_cluster=most), {}, clusters)
+    chosen = set(times(plan))
+    for first in set(firsts):
+        members = {i for i, f in zip(ids, firsts, strict=True) if f == first}
+        assert len(members & chosen) == min(most, len(members))
+    assert set(plan.rows.drop_nulls("reason")["reason"]) <= {"over_cluster"}
