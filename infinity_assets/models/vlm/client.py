@@ -41,7 +41,11 @@ _DEPLOYMENT = {
 
 
 class ServerGone(Exception):
-    """The own server died while requests were at work."""
+    """The own server died. ``asked`` tells whether it had the request, and so may have died of it."""
+
+    def __init__(self, asked: bool) -> None:
+        super().__init__()
+        self.asked = asked
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +122,7 @@ class OpenAIEngine:
         rng = random.Random(request_hash)  # the same waits for the same request, whatever runs beside it
         guess = _guess_tokens(request)
         failure = _Failure("")
-        answered_before = self._answered
+        answered_before, asked = self._answered, False
         for attempt in range(1, config.attempts + 1):
             if pause := max(self._requests.delay(1), self._tokens.delay(guess)):
                 await asyncio.sleep(pause)
@@ -137,8 +141,9 @@ class OpenAIEngine:
                 return outcome
             self._tokens.correct(-guess)
             failure = outcome
+            asked = asked or not failure.unreachable
             if not self._alive():
-                raise ServerGone
+                raise ServerGone(asked)
             if attempt < config.attempts:
                 await asyncio.sleep(wait_before(attempt, rng, failure.retry_after))
         nobody = self._answered == answered_before

@@ -62,7 +62,7 @@ def _instance(schema: Mapping[str, Any], seed: str) -> Any:
 
 
 class FakeServer:
-    """Serves on a free port of 127.0.0.1. Faults are used up in the order in which requests arrive.
+    """Serves on 127.0.0.1, on a free port unless one is given. Faults are used up as requests arrive.
 
     ``fault_for`` decides by the body instead: for a request that fails each time.
     """
@@ -73,6 +73,7 @@ class FakeServer:
         faults: Iterable[Fault | None] = (),
         fault_for: Callable[[Mapping[str, Any]], Fault | None] = lambda body: None,
         fixed: bytes | None = None,
+        port: int = 0,
     ) -> None:
         """``fixed`` is one body for all requests, unread: as fast a server as can be."""
         self._answer, self._faults, self._fault_for = answer, iter(faults), fault_for
@@ -82,7 +83,7 @@ class FakeServer:
         self.open: set[_Connection] = set()
         self._ready = threading.Event()
         self._loop = asyncio.new_event_loop()
-        self._listener = socket.create_server(("127.0.0.1", 0), backlog=1024)
+        self._listener = socket.create_server(("127.0.0.1", port), backlog=1024)
         self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}/v1"
         self._thread: threading.Thread | None = None
 

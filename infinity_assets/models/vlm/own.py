@@ -70,12 +70,13 @@ class OwnServerEngine:
                 reply = await self._client.complete(request)
                 self._deaths = 0
                 return reply
-            except ServerGone:
-                near += 1
+            except ServerGone as gone:
+                blamed = gone.asked
             finally:
                 self._gate.leave(alone)
             await self._restart(generation, died=True)
-            if alone:
+            near += blamed
+            if alone and blamed:
                 request_hash = request.request_hash(self.model, self.revision)
                 return Reply(request_hash, self.model, problem="engine_died", detail="the server died of it")
 

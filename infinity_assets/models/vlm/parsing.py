@@ -49,7 +49,12 @@ def _load(text: str) -> Any:
         return orjson.loads(text)
     except orjson.JSONDecodeError:
         value = json.loads(text, strict=False, parse_constant=_no_constant)
-        orjson.dumps(value)  # half surrogates and integers over 64 bits cannot be stored
+        try:
+            orjson.dumps(value)
+        except TypeError as error:
+            raise ValueError(
+                f"cannot be stored: {error}"
+            ) from error  # half surrogates, integers over 64 bits
         return value
 
 

@@ -103,11 +103,11 @@ def finish(request: Request, reply: Reply) -> Reply:
     """The reply with its problem or its value: one function for fresh and for kept replies."""
     text, parsed, problem, detail = reply.text, None, None, reply.detail
     if (reply.detail and not text) or reply.finish_reason == "content_filter":
-        problem = "refusal"
+        problem, detail = "refusal", reply.detail or "the provider's filter cut it"
     elif reply.finish_reason == "length" and not request.prompt_logprobs:
         problem, detail = "cut_answer", f"cut after {reply.usage.completion_tokens} tokens"
     elif not text and not request.prompt_logprobs:
-        problem = "empty_answer"
+        problem, detail = "empty_answer", f"{reply.usage.completion_tokens} tokens and no text"
     elif request.schema is not None and text:
         parsed, detail = parse(text, request.schema)
         problem = "unparsable" if detail else None

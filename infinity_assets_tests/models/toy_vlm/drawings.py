@@ -115,8 +115,8 @@ def answer(subject: str, colour: str, style: str) -> str:
 def example(rng: random.Random, drawing: Drawing) -> tuple[str, str]:
     """A prompt about a drawing and the reply to it: a quarter asks, a quarter answers, half judges.
 
-    Half of the answers to be judged are wrong. A judge first names the colour that it sees, then scores:
-    comparing words is easier to learn than comparing a word with pixels.
+    Half of the answers to be judged are wrong. A judge first names the colour that it sees and the one that
+    was said, then scores: two words side by side are easier to compare than pixels with a word somewhere.
     """
     subject, kind = rng.choice(SUBJECTS), rng.random()
     question, style = rng.choice(questions(subject)), rng.choice(STYLES)
@@ -127,5 +127,5 @@ def example(rng: random.Random, drawing: Drawing) -> tuple[str, str]:
         return answer_prompt(question, style), json.dumps({"answer": answer(subject, true, style)})
     right = rng.random() < 0.5
     said = true if right else rng.choice([colour for colour in COLOURS if colour != true])
-    reply = json.dumps({"reason": true, "score": SCORES[right]})
+    reply = json.dumps({"reason": f"{true}, {said}", "score": SCORES[right]})
     return judge_prompt(question, answer(subject, said, style)), reply

@@ -2,7 +2,7 @@
 
 Runs in the environment of the vLLM server (``make vllm``), from the repository's root:
 
-    .envs/vllm/bin/python -m infinity_assets_tests.models.toy_vlm.train --out FOLDER --steps 3500
+    .envs/vllm/bin/python -m infinity_assets_tests.models.toy_vlm.train --out FOLDER --steps 2000
 
 The shape is Qwen2.5-VL's, tiny: three text layers of width 128 and three vision layers of width 96, about a
 million parameters. One thread and fixed seeds: the same machine and libraries give the same weights.
@@ -177,13 +177,22 @@ def train(out: Path, steps: int) -> None:
         optimizer.step()
         mean = loss.item() if mean is None else 0.95 * mean + 0.05 * loss.item()
         if step % 500 == 0:
+            save(model, processor, out)
             right = accuracy(model, processor, 40)
             print(step, f"cpu {time.process_time() - start:.0f} s, loss {mean:.4f}", right, flush=True)
-    model.eval().to(torch.bfloat16).save_pretrained(out)
+    model.eval().to(torch.bfloat16)
+    print("sha256", save(model, processor, out))
+    print("held out:", accuracy(model, processor, 200))
+
+
+def save(model: Qwen2_5_VLForConditionalGeneration, processor: Qwen2_5_VLProcessor, out: Path) -> str:
+    """Write the model in bf16 and all that a server needs; gives the sha256 of the weights."""
+    weights = {name: tensor.to(torch.bfloat16) for name, tensor in model.state_dict().items()}
+    model.save_pretrained(out, state_dict=weights)
     processor.save_pretrained(out)
     digest = hashlib.sha256((out / "model.safetensors").read_bytes()).hexdigest()
     (out / "model.safetensors.sha256").write_text(f"{digest}  model.safetensors\n")
-    print("held out:", accuracy(model, processor, 200), "sha256", digest)
+    return digest
 
 
 def accuracy(
@@ -226,6 +235,6 @@ if __name__ == "__main__":
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--steps", type=int, default=3500)
+    parser.add_argument("--steps", type=int, default=2000)
     arguments = parser.parse_args()
     train(arguments.out, arguments.steps)
