@@ -72,6 +72,7 @@ class OpenAIEngine:
         self._config, self._alive = config, alive
         self._url = url or (lambda: config.url or "")
         self._pictures = Pictures()
+        self._places = Concurrency(config.concurrency, slow_s=config.timeout_s / 2)  # what it learned stays
         self._session: aiohttp.ClientSession | None = None
         self._answered = 0  # requests that brought a reply
         self._failed = 0  # requests given up since the last that did
@@ -91,7 +92,6 @@ class OpenAIEngine:
     async def __aenter__(self) -> Self:
         config = self._config
         self._requests, self._tokens = Rate(config.requests_per_minute), Rate(config.tokens_per_minute)
-        self._places = Concurrency(config.concurrency, slow_s=config.timeout_s / 2)
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=60),
             timeout=aiohttp.ClientTimeout(total=config.timeout_s, connect=min(10.0, config.timeout_s)),

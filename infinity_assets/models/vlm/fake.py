@@ -216,7 +216,7 @@ def main() -> None:
     parser.add_argument("--fixed", action="store_true", help="the same answer to every request, unread")
     parser.add_argument("--delay", type=float, default=0.0, help="seconds before each answer")
     arguments = parser.parse_args()
-    fixed = FakeServer()._completion({}, Fault(text="fake")) if arguments.fixed else None
+    fixed = FakeServer()._completion({}, Fault(text='{"answer": "fake"}')) if arguments.fixed else None
     delayed = Fault(delay_s=arguments.delay)
     server = FakeServer(fixed=fixed, fault_for=lambda body: delayed)
     print(server.url, flush=True)

@@ -42,6 +42,11 @@ class OwnServerEngine:
         """Which weights."""
         return self._config.revision
 
+    @property
+    def url(self) -> str:
+        """Where the server listens now."""
+        return self._server.url
+
     async def __aenter__(self) -> Self:
         self._gate = _Gate()
         await self._client.__aenter__()

@@ -51,6 +51,8 @@ class Rate:
 class Concurrency:
     """How many requests may be at work: grows by one a round, halves when the server is overloaded (AIMD).
 
+    Until the first overload it grows by one a reply, as TCP's slow start does.
+
     Overload is a 429, a 503, a time-out, or a reply slower than ``slow_s``. One overload halves once:
     requests that were sent before the last cut say nothing new (as TCP counts one loss per window).
     """
@@ -86,7 +88,8 @@ class Concurrency:
             if entered >= self._cut_at:
                 self._limit, self._cut_at = max(1.0, self._limit / 2.0), now
         else:
-            self._limit = min(float(self._most), self._limit + 1.0 / self._limit)
+            step = 1.0 / self._limit if self._cut_at else 1.0
+            self._limit = min(float(self._most), self._limit + step)
         self._wake()
 
     def _wake(self) -> None:
