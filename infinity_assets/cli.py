@@ -142,6 +142,26 @@ def why(
         print(line)
 
 
+@app.command()
+@_told
+def contamination(
+    home: Home,
+    catalogue: CatalogueFolder,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """What each source holds of each benchmark, from what is published."""
+    from infinity_assets.console import print_contamination
+    from infinity_assets.platform import Platform
+    from infinity_assets.settings import Settings
+    from infinity_assets.stages.filtered.contamination.report import contamination_report
+
+    report = contamination_report(Platform(Settings(home=home, catalogue=catalogue)))
+    if as_json:
+        print(json.dumps(report, indent=2))
+    else:
+        print_contamination(report)
+
+
 @sources_app.command("check")
 @_told
 def check_sources(catalogue: CatalogueFolder) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import polars as pl
@@ -13,6 +13,7 @@ from rich.table import Table
 
 from infinity_assets.errors import one_line
 from infinity_assets.reporting import SOURCE_TABLES
+from infinity_assets.stages.filtered.contamination.kinds import KINDS
 
 if TYPE_CHECKING:
     from infinity_assets.orchestration.progress import StageEvent
@@ -108,6 +109,27 @@ def _print_exports(console: Console, exports: Mapping[str, Any]) -> None:
     console.print(table)
 
 
+def print_contamination(report: Sequence[Mapping[str, Any]]) -> None:
+    """Samples of each source that hold items of a benchmark, by kind; sources that hold none in one row."""
+    table = Table("benchmark", "source", title="Contamination", title_justify="left")
+    for name in ("items", "samples", *KINDS):
+        table.add_column(name, justify="right")
+    for benchmark in dict.fromkeys(row["benchmark"] for row in report):
+        rows = [row for row in report if row["benchmark"] == benchmark]
+        for row in rows:
+            figures = ["" if row[name] is None else f"{row[name]:,}" for name in ("items", "samples", *KINDS)]
+            if not row["compared"]:
+                table.add_row(benchmark, f"{row['source']} (not compared: materialize filtered)", *figures)
+            elif any(row[kind] for kind in KINDS):
+                table.add_row(benchmark, row["source"], *figures)
+        clean = [row for row in rows if row["compared"] and not any(row[kind] for kind in KINDS)]
+        if clean:
+            told = f"{len(clean)} clean {'source' if len(clean) == 1 else 'sources'}"
+            table.add_row(benchmark, told, f"{clean[0]['items']:,}", f"{sum(r['samples'] for r in clean):,}")
+        table.add_section()
+    _console().print(table if report else "no benchmark is published, or no source beside it")
+
+
 def print_score(score: pl.DataFrame) -> None:
     """Planted defects by kind: how many, and how many were caught; then clean samples wrongly taken."""
     table = Table("planted defect", "caught by", title="Planted defects", title_justify="left")
@@ -116,7 +138,7 @@ def print_score(score: pl.DataFrame) -> None:
     by = {
         "now": "this pipeline",
         "near": "near-duplicate search",
-        "contamination": "contamination scan (not built)",
+        "contamination": "comparison with benchmarks",
     }
     for row in score.iter_rows(named=True):
         clean = row["kind"] == "(clean)"

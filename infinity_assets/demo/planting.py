@@ -214,12 +214,16 @@ class _Planter:
 
     def contaminated(self) -> None:
         for target, count in _CONTAMINATED:
-            for _ in range(count):
+            for k in range(count):
                 item = self._free("demo_eval", _any)
-                copy = self._insert(target, item, list(item.pictures))
+                pictures, dress = list(item.pictures), "{}"
+                if k % 2:  # as leaks look: the picture encoded again, a sentence after the question
+                    pictures = [Picture(p.name, damage.near_copy(p.data or b"", k % 4)) for p in pictures]
+                    dress = "{} Take your time."
+                copy = self._insert(target, item, pictures)
                 question, answer = item.turns[0][1], item.turns[1][1].rstrip(".")
                 # Not the benchmark's own answer: else the item would be an exact duplicate before all else.
-                copy.turns = [("user", question), ("assistant", f"The answer is: {answer}.")]
+                copy.turns = [("user", dress.format(question)), ("assistant", f"The answer is: {answer}.")]
                 planted = self._note(
                     "contaminated", target, copy, f"question and picture of {item.native_id}"
                 )

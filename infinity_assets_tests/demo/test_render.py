@@ -227,10 +227,16 @@ def test_conversations_are_broken_as_stated_and_no_other(demo: Demo) -> None:
 
 def test_contaminated_items_repeat_the_benchmark(demo: Demo) -> None:
     """Else the contamination check has nothing to find in the demo."""
+    dressed = 0
     for one in of_kind(demo, "contaminated"):
         copy, item = planted_record(demo, one), by_id(demo, *one.twins[0])
-        assert copy.turns[0] == item.turns[0] and copy.turns[1] != item.turns[1]
-        assert demo.picture(one.source, copy) == demo.picture("demo_eval", item)
+        assert copy.turns[0].text.startswith(item.turns[0].text) and copy.turns[1] != item.turns[1]
+        same = demo.picture(one.source, copy) == demo.picture("demo_eval", item)
+        assert same == (copy.turns[0] == item.turns[0]), (
+            "the picture is encoded again where the question is dressed"
+        )
+        dressed += not same
+    assert 5 <= dressed < len(of_kind(demo, "contaminated")), "leaks come both as they are and in disguise"
 
 
 def test_yes_region_leans_to_yes(demo: Demo) -> None:

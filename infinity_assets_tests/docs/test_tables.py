@@ -18,7 +18,7 @@ from infinity_assets.sources.web import ALLOW
 from infinity_assets.stages.deduped.verdict import MEANINGS
 from infinity_assets.stages.duplicate_ledger.schema import KINDS
 from infinity_assets.stages.exported.formats import EXPORTERS
-from infinity_assets.stages.filtered.contamination.kinds import KINDS
+from infinity_assets.stages.filtered.contamination.kinds import KINDS as LEAKS
 from infinity_assets.stages.filtered.policy import LICENCE_CODES, RULES, load_policy
 from infinity_assets.stages.images.limits import IMAGE_REASONS
 from infinity_assets.stages.mixed.plan import MIX_REASONS
@@ -84,7 +84,7 @@ def test_every_reason_code_is_explained_and_none_invented():
         *WRITTEN_REASONS,
         *PROBLEMS,
         *LICENCE_CODES,
-        *KINDS,
+        *LEAKS,
         *OTHER_REASONS,
     }
     assert told == known
