@@ -2,8 +2,8 @@
 
 Run: ``python -m benchmarks.ledger_growth [--samples N]``. Tables of samples and pictures are made and
 published without being read from files: five questions about each picture, a fifth of the samples with a text
-that is long enough to be near another, one picture in two hundred a near copy. The ledger of all is computed,
-then again after a source of one per cent arrived, each in a process of its own; and a third time from nothing,
+that is long enough to be near another, one picture in 200 a near copy. The ledger of all is computed, then
+again after a source of one per cent arrived, each in a process of its own; and a third time from nothing,
 whose slices must be equal. Nothing but this repository is needed.
 """
 

@@ -248,3 +248,39 @@ def test_a_winner_that_is_dropped_for_its_licence_gives_its_place_to_its_twin(
     assert told.startswith("stays in place of nc-") and "licence_noncommercial" in told
     (late,) = site.platform().store.require(DEDUPED, "late").read().to_pylist()
     assert late["duplicate_of"].startswith("free-"), "and the next one yields to the twin"
+
+
+def test_near_duplicates_end_the_same_whatever_the_order_in_which_sources_arrive(
+    site: Site, in_process: list[str]
+) -> None:
+    """What was searched for one source at a time equals what is searched for all at once."""
+    image = scene(8)
+    whole = [("Describe the picture.", LONG), ("Is it evening?", "Yes.")]
+    files = {
+        "a": ([conversation("a", "p.jpg", whole[0])], encoded(image, "jpeg", quality=50)),
+        "b": (
+            [conversation("b", "p.jpg", *whole), talk("t", question="Tell it.", answer=LONG)],
+            encoded(image, "jpeg", quality=90),
+        ),
+        "c": (
+            [
+                conversation("c", "p.png", whole[1]),
+                talk("u", question="Tell it.", answer=LONG.replace("wide", "broad")),
+            ],
+            encoded(image),
+        ),
+    }
+    for name, (rows, data) in files.items():
+        site.add(name, {"a.jsonl": jsonl(rows), "p.jpg": data, "p.png": data})
+    ends = []
+    for order in ("abc", "cba", "bca"):
+        for name in order:
+            ingest(site.platform(order), name)
+            dedupe(site.platform(order), name)
+        for name in order:
+            materialize_deduped(site.platform(order), name, "converge")
+        store = site.platform(order).store
+        tables = [(table, name) for table in (DUPLICATE_LEDGER, DEDUPED) for name in "abc"]
+        ends.append([store.require(table, name).data_version for table, name in tables])
+    assert ends[0] == ends[1] == ends[2]
+    assert {kind for kind, *_ in edges(site.platform("abc"))} >= {"near_image", "near_text", "shared_turns"}
