@@ -118,7 +118,7 @@ def test_every_stage_has_a_rank_and_every_row_a_room():
 
 
 def test_only_filtered_reads_the_fingerprints_of_benchmarks():
-    """Lost otherwise: a sampler or a generator that leans towards the test, which no later check would see."""
+    """Lost otherwise: a sampler or generator that leans towards the test, which no later check would see."""
     module = "infinity_assets.stages.benchmark_fingerprints"
     assets = f"{module}.asset"
     rooms_of_it = {"stages/benchmark_fingerprints", "stages/filtered"}
