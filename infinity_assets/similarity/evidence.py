@@ -6,18 +6,29 @@ megapixel). All measures are our choice; their limits stand in :mod:`~infinity_a
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from functools import reduce
+from functools import cached_property, reduce
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
-from infinity_assets.similarity.registration import SAMPLE, Floats, Mask, Placement, place, refine, within
+from infinity_assets.similarity.registration import (
+    SAMPLE,
+    Floats,
+    Inside,
+    Placement,
+    place,
+    refine,
+    share,
+    within,
+)
 from infinity_assets.similarity.signature import LUMA_PIXELS, Plane, Signature
 
 #: Least side of a picture that can be compared, in pixels.
 LEAST_SIDE = 8
+
+#: Least share of b on which a must lie.
+LEAST_OVERLAP = 0.4
 
 #: Pixels of the pictures on which a placement is refined one after the other, and steps on each.
 LADDER = ((7_000, 6), (20_000, 5), (60_000, 4))
@@ -40,63 +51,103 @@ COLOUR_SHARE = 0.15
 SQUARE = np.ones((3, 3), np.uint8)
 
 
-@dataclass(frozen=True, slots=True)
 class Evidence:
-    """Measures of b against a laid upon it; levels are of 255, at full contrast."""
+    """Measures of b with a laid upon it, made when asked for; levels are of 255, at full contrast."""
 
-    placement: Placement
-    correlation: float  #: of b with a mapped to its brightness, -1 to 1
-    slope: float  #: least slope of that map: below 0 is inverted, 1 is unchanged
-    lost: float  #: edges of a that b lacks, mean of the worst window
-    added: float  #: edges of b that a lacks
-    recoloured: float  #: difference in colour beyond its neighbourhood and strength, worst window
-    unexplained: float  #: structure of both that differs, standard deviation in the worst window
-    usual: float  #: the same in nine of ten windows with structure: what resizing and encoding did
-    flat: float  #: share of pixels of b without any slope, near 1 for drawings
-    grey: bool  #: one is grey, the other is not
+    def __init__(self, a: Signature, b: Signature, one: Floats, other: Floats, placement: Placement) -> None:
+        self.placement = placement
+        self._a, self._b = a, b
+        self._other = other
+        matrix = placement.matrix(one.shape, other.shape)
+        self._inside = within(matrix, one.shape, other.shape)
+        #: share of b on which a lies; where it is 0, nothing can be measured
+        self.overlap = share(self._inside, other.shape)
+        size = (other.shape[1], other.shape[0])
+        how = cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP
+        laid = cv2.warpAffine(one, matrix, size, flags=how, borderMode=cv2.BORDER_REPLICATE)
+        self._laid: Floats = laid.clip(0, 255)
+
+    @cached_property
+    def _mapped(self) -> tuple[Floats, float]:
+        return _in_brightness_of(self._laid, self._other, self._inside)
+
+    @cached_property
+    def _contrast(self) -> float:
+        return _contrast(self._other[self._inside].ravel())
+
+    @cached_property
+    def correlation(self) -> float:
+        """Of b with a mapped to its brightness, -1 to 1."""
+        return _correlation(self._mapped[0][self._inside].ravel(), self._other[self._inside].ravel())
+
+    @property
+    def slope(self) -> float:
+        """Least slope of the map of brightness: below 0 is inverted, 1 is unchanged."""
+        return self._mapped[1]
+
+    @cached_property
+    def _edges(self) -> tuple[tuple[Floats, Floats], tuple[Floats, Floats]]:
+        return _edges(self._mapped[0]), _edges(self._other)
+
+    @cached_property
+    def lost(self) -> float:
+        """Edges of a that b lacks, mean of the worst window."""
+        of_a, of_b = self._edges
+        return self._worst_missing(of_a, of_b)
+
+    @cached_property
+    def added(self) -> float:
+        """Edges of b that a lacks, mean of the worst window."""
+        of_a, of_b = self._edges
+        return self._worst_missing(of_b, of_a)
+
+    def _worst_missing(self, edges: tuple[Floats, Floats], others: tuple[Floats, Floats]) -> float:
+        window = 7 if self._other.size < 20_000 else 9
+        return _worst(_missing(edges, others, self._inside, self._contrast), window) / self._contrast
+
+    @cached_property
+    def recoloured(self) -> float:
+        """Difference in colour beyond its neighbourhood and strength, worst window."""
+        return _recoloured(self._a, self._b, self.placement)
+
+    @cached_property
+    def _structure(self) -> tuple[float, float]:
+        return _unexplained(self._mapped[0], self._other, self._inside, self._contrast)
+
+    @property
+    def unexplained(self) -> float:
+        """Structure of both that differs, standard deviation in the worst window."""
+        return self._structure[0]
+
+    @property
+    def usual(self) -> float:
+        """The same in nine of ten windows with structure: what resizing and encoding did."""
+        return self._structure[1]
+
+    @property
+    def flat(self) -> float:
+        """Share of pixels of b without any slope, near 1 for drawings."""
+        x, y = self._edges[1]
+        return float(np.mean(np.abs(x) + np.abs(y) < 0.5))
+
+    @property
+    def grey(self) -> bool:
+        """Whether one is grey and the other is not."""
+        return (self._a.chroma is None) != (self._b.chroma is None)
 
 
-def examine(a: Signature, b: Signature, start: Placement | None = None) -> Evidence | None:
-    """The evidence on two pictures; None where one is too small, or next to nothing of them overlaps.
-
-    Args:
-        a: either picture.
-        b: the other.
-        start: where b lies in a as far as known, from a look at smaller pictures.
-    """
+def examine(a: Signature, b: Signature) -> Evidence | None:
+    """The evidence on two pictures; None where one is too small, or next to nothing of them overlaps."""
     if min(*a.luma.shape, *b.luma.shape) < LEAST_SIDE:
         return None
-    if start is None:
-        start = place(_small(a.luma, LUMA_PIXELS), _small(b.luma, LUMA_PIXELS))
+    start = place(_small(a.luma, LUMA_PIXELS), _small(b.luma, LUMA_PIXELS))
     one, other = _of_one_scale(a.luma, b.luma, start)
     for pixels, steps in LADDER:
         if other.size >= 2 * LUMA_PIXELS and one.size >= pixels / 2:
-            share = min(1.0, (pixels / one.size) ** 0.5)
-            start = refine(_scaled(one, share, share), _scaled(other, share, share), start, steps)
-    matrix = start.matrix(one.shape, other.shape)
-    inside = within(matrix, one.shape, other.shape)
-    if inside.mean() < 0.4:
-        return None
-    size = (other.shape[1], other.shape[0])
-    how = cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP
-    laid = cv2.warpAffine(one, matrix, size, flags=how, borderMode=cv2.BORDER_REPLICATE).clip(0, 255)
-    mapped, slope = _in_brightness_of(laid, other, inside)
-    contrast = _contrast(other[inside])
-    edges_a, edges_b = _edges(mapped), _edges(other)
-    unexplained, usual = _unexplained(mapped, other, inside, contrast)
-    window = 7 if other.size < 20_000 else 9
-    return Evidence(
-        placement=start,
-        correlation=_correlation(mapped[inside], other[inside]),
-        slope=slope,
-        lost=_worst(_missing(edges_a, edges_b, inside, contrast), window) / contrast,
-        added=_worst(_missing(edges_b, edges_a, inside, contrast), window) / contrast,
-        recoloured=_recoloured(a, b, start),
-        unexplained=unexplained,
-        usual=usual,
-        flat=float(np.mean(np.abs(edges_b[0]) + np.abs(edges_b[1]) < 0.5)),
-        grey=(a.chroma is None) != (b.chroma is None),
-    )
+            reduced = min(1.0, (pixels / one.size) ** 0.5)
+            start = refine(_scaled(one, reduced, reduced), _scaled(other, reduced, reduced), start, steps)
+    seen = Evidence(a, b, one, other, start)
+    return seen if seen.overlap >= LEAST_OVERLAP else None
 
 
 def _small(plane: Plane, pixels: int) -> Floats:
@@ -121,11 +172,11 @@ def _of_one_scale(a: Plane, b: Plane, at: Placement) -> tuple[Floats, Floats]:
     return one, _scaled(other, min(1.0, 1 / x), min(1.0, 1 / y))
 
 
-def _in_brightness_of(a: Floats, b: Floats, inside: Mask) -> tuple[Floats, float]:
+def _in_brightness_of(a: Floats, b: Floats, inside: Inside) -> tuple[Floats, float]:
     """a through the curve that takes its levels to b's, and the curve's least slope."""
-    curve, slope = _curve(a[inside], b[inside])
-    mapped = np.polyval(curve, (a - 128) / 128).clip(0, 255).astype(np.float32)
-    laid: Floats = np.where(inside, mapped, b)  # what lies outside of a says nothing
+    curve, slope = _curve(a[inside].ravel(), b[inside].ravel())
+    laid = b.copy()  # what lies outside of a says nothing
+    laid[inside] = _through(curve, a[inside])
     return laid, slope
 
 
@@ -156,6 +207,13 @@ def _curve(x: Floats, y: Floats) -> tuple[npt.NDArray[np.float64], float]:
     return curve, float(np.diff(np.polyval(curve, ends)).min()) / width
 
 
+def _through(curve: npt.NDArray[np.float64], levels: Floats) -> Floats:
+    cubic, square, line, offset = curve.astype(np.float32)
+    u = (levels - 128) * np.float32(1 / 128)
+    mapped: Floats = (((cubic * u + square) * u + line) * u + offset).clip(0, 255)
+    return mapped
+
+
 def _contrast(values: Floats) -> float:
     """Share of the full range that the levels span, 0.3 at least."""
     low, high = np.quantile(values[:: max(1, len(values) // 4000)], (0.01, 0.99))
@@ -179,24 +237,35 @@ def _edges(picture: Floats) -> tuple[Floats, Floats]:
 
 
 def _missing(
-    edges: tuple[Floats, Floats], others: tuple[Floats, Floats], inside: Mask, contrast: float
+    edges: tuple[Floats, Floats], others: tuple[Floats, Floats], inside: Inside, contrast: float
 ) -> Floats:
     """Strength of edges of which the other has less than a share, in the same direction, a pixel around."""
-    strength = np.hypot(*edges)
+    x, y = (e[inside] for e in edges)
+    strength = cv2.magnitude(x, y)
+    at = np.flatnonzero(strength > EDGE * contrast)
+    missing = np.zeros(edges[0].shape, np.float32)
+    if not len(at):
+        return missing
+    # Only strong edges are looked up: they are few.
+    strong, x, y = strength.ravel()[at], x.ravel()[at], y.ravel()[at]
     padded = [cv2.copyMakeBorder(e, 1, 1, 1, 1, cv2.BORDER_REPLICATE) for e in others]
-    rows, columns = strength.shape
-    near = [
-        edges[0] * padded[0][y : y + rows, x : x + columns]
-        + edges[1] * padded[1][y : y + rows, x : x + columns]
-        for y in range(3)
-        for x in range(3)
-    ]
-    gone = (strength > EDGE * contrast) & inside & (reduce(np.maximum, near) < EDGE_LEFT * strength**2)
-    missing: Floats = np.where(gone, np.minimum(strength, STRONGEST_EDGE), np.float32(0)).astype(np.float32)
+    width = padded[0].shape[1]
+    columns = inside[1].stop - inside[1].start
+    first = (at // columns + inside[0].start) * width + at % columns + inside[1].start
+    other_x, other_y = (e.ravel() for e in padded)
+    near = (
+        x * other_x[first + (down * width + right)] + y * other_y[first + (down * width + right)]
+        for down in range(3)
+        for right in range(3)
+    )
+    gone = reduce(np.maximum, near) < EDGE_LEFT * strong**2
+    found = np.zeros(strength.size, np.float32)
+    found[at] = np.where(gone, np.minimum(strong, STRONGEST_EDGE), np.float32(0))
+    missing[inside] = found.reshape(strength.shape)
     return missing
 
 
-def _unexplained(a: Floats, b: Floats, inside: Mask, contrast: float) -> tuple[float, float]:
+def _unexplained(a: Floats, b: Floats, inside: Inside, contrast: float) -> tuple[float, float]:
     """Standard deviation, in the worst window and in nine of ten, of what neither a line over the other's
     levels nor a shift by a pixel explains. Where one has no structure there is none: a watermark on plain
     ground and blurred detail count under ``lost`` and ``added``."""
@@ -215,8 +284,8 @@ def _unexplained(a: Floats, b: Floats, inside: Mask, contrast: float) -> tuple[f
         left = left * (1 - np.minimum(1, common * common / (variance_a * variance_b + 1)))
         least = left if least is None else np.minimum(least, left)
     assert least is not None
-    deviation = np.sqrt(np.maximum(least, 0)) * inside / contrast
-    textured = deviation[(structure > (STRUCTURE * contrast) ** 2) & inside]
+    deviation = np.sqrt(np.maximum(least[inside], 0)) / contrast
+    textured = deviation[structure[inside] > (STRUCTURE * contrast) ** 2]
     usual = float(np.quantile(textured, 0.9)) if textured.size > 200 else 0.0
     return float(deviation.max()), usual
 
@@ -246,16 +315,17 @@ def _recoloured(a: Signature, b: Signature, at: Placement) -> float:
     one = _colours(a, at, (rows, columns))
     other = _colours(b, Placement(), (rows, columns))
     inside = within(at.matrix((rows, columns), (rows, columns)), (rows, columns), (rows, columns))
-    curve, _ = _curve(one[:, inside].ravel(), other[:, inside].ravel())
-    mapped = np.polyval(curve, (one - 128) / 128).clip(0, 255).astype(np.float32)
+    curve, _ = _curve(one[:, *inside].ravel(), other[:, *inside].ravel())
+    mapped = _through(curve, one)
     square = np.zeros((rows, columns), np.float32)
     strength = np.zeros((rows, columns), np.float32)
     for weights in (TO_CB, TO_CR):
         x, y = np.tensordot(weights, mapped, 1), np.tensordot(weights, other, 1)
         square += np.maximum(_beyond(x, y), _beyond(y, x)) ** 2
         strength += np.maximum(x * x, y * y)
-    distance = np.maximum(np.sqrt(square) - COLOUR_SHARE * np.sqrt(strength), 0) * inside
-    return _worst(distance.astype(np.float32), 3)
+    distance = np.zeros((rows, columns), np.float32)
+    distance[inside] = np.maximum(np.sqrt(square) - COLOUR_SHARE * np.sqrt(strength), 0)[inside]
+    return _worst(distance, 3)
 
 
 def _colours(picture: Signature, at: Placement, shape: tuple[int, int]) -> Floats:

@@ -21,7 +21,7 @@ from infinity_assets.similarity.signature import Signature, unpack
 PHASH_RADIUS = 10
 
 #: Raised when the same pictures get another relation.
-WITNESS_VERSION = 2
+WITNESS_VERSION = 3
 
 Relation = Literal["same", "variant", "different"]
 
@@ -75,11 +75,13 @@ def relation(a: bytes, b: bytes) -> Comparison:
     seen = examine(first, second)
     if seen is None:
         return DIFFERENT
+    # From cheap to dear: most pairs of other pictures are told by the first measures.
+    if seen.correlation <= FIRST_CORRELATION or seen.placement.contained <= FIRST_CONTAINED:
+        return Comparison("different", _score(seen))
     edges = min(seen.lost, seen.added)
-    like = seen.correlation > FIRST_CORRELATION and seen.placement.contained > FIRST_CONTAINED
-    if like and seen.slope > LEAST_SLOPE and edges < FIRST_EDGES and seen.recoloured < FIRST_COLOUR:
+    if seen.slope > LEAST_SLOPE and edges < FIRST_EDGES and seen.recoloured < FIRST_COLOUR:
         return Comparison("same", _score(seen))
-    if like and edges < VARIANT_EDGES and (seen.grey or seen.flat > DRAWN):
+    if edges < VARIANT_EDGES and (seen.grey or seen.flat > DRAWN):
         return Comparison("variant", _score(seen))
     return Comparison("different", _score(seen))
 
@@ -100,20 +102,24 @@ def closer(a: Signature, b: Signature) -> Comparison:
     seen = examine(first, second)
     if seen is None:
         return DIFFERENT
-    changed = (
+    same = (
+        seen.correlation > CORRELATION
+        and seen.placement.contained > CONTAINED
+        and min(seen.lost, seen.added) < EDGES_BOTH
+        and not _changed(seen)
+        and seen.usual < USUAL
+        and seen.recoloured < COLOUR
+    )
+    return Comparison("same" if same else "different", _score(seen))
+
+
+def _changed(seen: Evidence) -> bool:
+    """Whether one window differs by much, and by much more than is usual in the picture."""
+    return (
         max(seen.lost, seen.added) > EDGES_ANY
         and seen.unexplained > STRUCTURE
         and seen.unexplained > TIMES_USUAL * (seen.usual + USUAL_FLOOR)
     )
-    same = (
-        not changed
-        and seen.correlation > CORRELATION
-        and seen.placement.contained > CONTAINED
-        and min(seen.lost, seen.added) < EDGES_BOTH
-        and seen.recoloured < COLOUR
-        and seen.usual < USUAL
-    )
-    return Comparison("same" if same else "different", _score(seen))
 
 
 def _score(seen: Evidence) -> float:

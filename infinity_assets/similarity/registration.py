@@ -8,6 +8,7 @@ of a set of crops.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from functools import cache
 
@@ -16,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 Floats = npt.NDArray[np.float32]
-Mask = npt.NDArray[np.bool_]
+Inside = tuple[slice, slice]
 
 SAMPLE = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
 
@@ -26,6 +27,9 @@ COARSE_SIDE, MIDDLE_SIDE = 32, 48
 
 #: Correlation of the coarse pictures from which no crop is tried: the frames agree already.
 FRAMES_AGREE = 0.97
+
+#: Steps below are not worth another one: 0.01 pixels of a picture 100 pixels wide.
+LEAST_STEP = 2e-4
 
 #: Largest scale, or its inverse. A crop of a tenth from both ends of an axis leaves 0.8.
 MOST_SCALE = 1.35
@@ -77,15 +81,24 @@ def refine(a: Floats, b: Floats, start: Placement, steps: int) -> Placement:
     return _refine(a, b, start, steps)[0]
 
 
-def within(matrix: Floats, a: tuple[int, ...], b: tuple[int, ...]) -> Mask:
-    """Which pixels of b lie inside of a, together with their neighbours."""
-    sides = []
-    for axis in (0, 1):
-        at = matrix[axis, axis] * np.arange(b[1 - axis]) + matrix[axis, 2]
-        edge = matrix[axis, axis] - 0.6
-        sides.append((at >= edge) & (at <= a[1 - axis] - 1 - edge))
-    inside: Mask = sides[1][:, None] & sides[0][None]
-    return inside
+def within(matrix: Floats, a: tuple[int, ...], b: tuple[int, ...]) -> Inside:
+    """Rows and columns of b whose pixels lie inside of a, together with their neighbours."""
+    return _span(matrix, 1, a[0], b[0]), _span(matrix, 0, a[1], b[1])
+
+
+def share(inside: Inside, shape: tuple[int, ...]) -> float:
+    """Of a picture of ``shape``, how much lies inside."""
+    rows, columns = inside
+    pixels: int = (rows.stop - rows.start) * (columns.stop - columns.start)
+    return pixels / (shape[0] * shape[1])
+
+
+def _span(matrix: Floats, axis: int, size_a: int, size_b: int) -> slice:
+    step, shift = float(matrix[axis, axis]), float(matrix[axis, 2])
+    edge = step - 0.6
+    first = max(0, math.ceil((edge - shift) / step))
+    last = min(size_b - 1, math.floor((size_a - 1 - edge - shift) / step))
+    return slice(first, max(first, last + 1))
 
 
 def _refine(a: Floats, b: Floats, start: Placement, steps: int) -> tuple[Placement, float]:
@@ -98,33 +111,39 @@ def _refine(a: Floats, b: Floats, start: Placement, steps: int) -> tuple[Placeme
         at = Placement(*p.tolist())
         matrix = at.matrix(a.shape, b.shape)
         inside = within(matrix, a.shape, b.shape)
-        if inside.mean() < 0.5:
+        if share(inside, b.shape) < 0.5:
             break
         warped = cv2.warpAffine(a, matrix, (columns, rows), flags=SAMPLE, borderMode=cv2.BORDER_REPLICATE)
-        value, target = warped[inside], b[inside]
+        value, target = warped[inside].ravel(), b[inside].ravel()
         gain, offset, correlation = _line(value, target)
         if correlation > likeness:
             best, likeness = at, correlation
         if gain <= 0:
             break
-        dx = _slope(warped, 1)[inside] * np.float32(gain * a.shape[1] / 2 / matrix[0, 0])
-        dy = _slope(warped, 0)[inside] * np.float32(gain * a.shape[0] / 2 / matrix[1, 1])
-        residual = target - gain * value - offset
+        residual = target - np.float32(gain) * value - np.float32(offset)
         # Pixels that the map does not explain (a watermark, another object) count for little.
-        weight = 1 / (1 + (residual / (2 * np.abs(residual).mean() + 1)) ** 2)
-        jacobian = np.stack([dx * x[inside], dy * y[inside], dx, dy, value, np.ones_like(value)], axis=1)
-        weighted = jacobian * weight[:, None]
-        normal = (weighted.T @ jacobian).astype(np.float64)
+        usual = 2 * float(cv2.norm(residual, cv2.NORM_L1)) / len(residual) + 1
+        weight = 1 / (1 + (residual * np.float32(1 / usual)) ** 2)
+        jacobian = np.empty((6, len(value)), np.float32)
+        scale = (gain * a.shape[1] / 2 / matrix[0, 0], gain * a.shape[0] / 2 / matrix[1, 1])
+        jacobian[2] = _slope(warped, 1, scale[0])[inside].ravel()
+        jacobian[3] = _slope(warped, 0, scale[1])[inside].ravel()
+        np.multiply(jacobian[2], x[inside].ravel(), out=jacobian[0])
+        np.multiply(jacobian[3], y[inside].ravel(), out=jacobian[1])
+        jacobian[4] = value
+        jacobian[5] = 1
+        weighted = jacobian * weight
+        normal = (weighted @ jacobian.T).astype(np.float64)
         normal[np.diag_indices(6)] = normal.diagonal() * (1 + 1e-4) + 1e-6
-        step = np.linalg.solve(normal, (weighted.T @ residual).astype(np.float64))[:4]
+        step = np.linalg.solve(normal, (weighted @ residual).astype(np.float64))[:4]
         p = p + np.clip(step, -0.15, 0.15)
-        if (p[:2] > MOST_SCALE).any() or (p[:2] < 1 / MOST_SCALE).any() or np.abs(step).max() < 2e-4:
+        if p[:2].max() > MOST_SCALE or p[:2].min() < 1 / MOST_SCALE or np.abs(step).max() < LEAST_STEP:
             break
     return best, likeness
 
 
-def _slope(picture: Floats, axis: int) -> Floats:
-    slope: Floats = cv2.Sobel(picture, cv2.CV_32F, axis, 1 - axis, ksize=1, scale=0.5)
+def _slope(picture: Floats, axis: int, scale: float) -> Floats:
+    slope: Floats = cv2.Sobel(picture, cv2.CV_32F, axis, 1 - axis, ksize=1, scale=0.5 * scale)
     return slope
 
 
