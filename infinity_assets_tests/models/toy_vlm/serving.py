@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from infinity_assets.models.vlm.config import EngineConfig
+from infinity_assets.models.vlm.engine import Engine
+from infinity_assets.models.vlm.engines import open_engine
 
 MODEL = Path(__file__).parent / "weights"
 ARGUMENTS = (
@@ -37,3 +41,10 @@ def toy_config(**more: Any) -> EngineConfig:
         concurrency=16,
         **more,
     )
+
+
+@contextmanager
+def open_toy(logs: Path, **more: Any) -> Iterator[Engine]:
+    """The toy model, served as long as the context is open."""
+    with open_engine(toy_config(**more), logs) as engine:
+        yield engine

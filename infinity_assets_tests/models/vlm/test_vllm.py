@@ -17,13 +17,12 @@ from blake3 import blake3
 from infinity_assets.models.vlm.ask import complete_all
 from infinity_assets.models.vlm.cache import ReplyCache
 from infinity_assets.models.vlm.engine import Engine
-from infinity_assets.models.vlm.engines import open_engine
 from infinity_assets.models.vlm.own import OwnServerEngine
 from infinity_assets.models.vlm.replies import Reply
 from infinity_assets.models.vlm.requests import Message, Picture, Request, Sampling
 from infinity_assets.store.objects import Objects
 from infinity_assets_tests.models.toy_vlm import drawings
-from infinity_assets_tests.models.toy_vlm.serving import MODEL, toy_config
+from infinity_assets_tests.models.toy_vlm.serving import MODEL, open_toy
 from infinity_assets_tests.models.vlm.processes import children
 
 pytestmark = pytest.mark.timeout(600)
@@ -32,7 +31,7 @@ COUNT = 100
 
 @pytest.fixture(scope="module")
 def toy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
-    with open_engine(toy_config(), tmp_path_factory.mktemp("vllm")) as engine:
+    with open_toy(tmp_path_factory.mktemp("vllm")) as engine:
         yield engine
 
 
