@@ -191,7 +191,8 @@ def test_another_schema_is_named_column_by_column() -> None:
     contract = load_contract("tagged")
     from infinity_assets.stages.tagged.schema import TAGGED
 
-    wrong = TAGGED.schema.remove(3).append(pa.field("extra", pa.int8()))
+    at = TAGGED.schema.get_field_index("question_type")
+    wrong = TAGGED.schema.remove(at).append(pa.field("extra", pa.int8()))
     (result, *_) = audit(contract, TAGGED.schema, Staged(wrong.empty_table()), Facts(0))
     assert not result.passed
     assert "question_type is missing" in result.description

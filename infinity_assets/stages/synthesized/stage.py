@@ -103,11 +103,14 @@ class _Work:
 
     def again(self) -> SynthesisResult:
         """What is published, as it is."""
+        bases = {name: t.base for name, t in self.transactions.items() if t.base is not None}
+        check = _lines_check(bases[SYNTHESIS_QA.name].shards, bases[SYNTHESIZED.name].shards)
         results = []
         for spec in TABLES:
-            base = self.transactions[spec.name].base
-            assert base is not None
-            results.append(self._publish(spec, base.shards, int(base.notes["rows_in"]), dict(base.notes)))
+            base = bases[spec.name]
+            checks = [check] if spec is SYNTHESIZED else []
+            rows_in = int(base.notes["rows_in"])
+            results.append(self._publish(spec, base.shards, rows_in, dict(base.notes), checks))
         return SynthesisResult(*results)
 
     def anew(self) -> SynthesisResult:
@@ -132,16 +135,8 @@ class _Work:
             "leaves_planned": sum(row["planned"] > 0 for row in table),
             "taxonomy": self.taxonomy.label,
         }
-        kept = sum(shard.stats["verdicts"].get(KEEP, 0) for shard in lines)
+        check = _lines_check(lines, talks)
         merged = sum(shard.stats["lines"] for shard in talks)
-        check = CheckResult(
-            LINES_CHECK,
-            SYNTHESIZED.name,
-            kept == merged,
-            True,
-            LINES_PROMISE if kept == merged else f"{kept:,} lines were kept, conversations hold {merged:,}",
-            abs(kept - merged),
-        )
         cost = {
             name: sum(shard.stats[name] for shard in lines) for name in ("prompt_tokens", "completion_tokens")
         }
@@ -240,6 +235,20 @@ class _Work:
 
 def _difficulty(taxonomy: Taxonomy) -> str:
     return key_of([(leaf.name, leaf.difficulty) for leaf in taxonomy.leaves.values()])
+
+
+def _lines_check(lines: Sequence[Shard], talks: Sequence[Shard]) -> CheckResult:
+    """Whether the merge lost or doubled a line, from the counts of both tables' shards."""
+    kept = sum(shard.stats["verdicts"].get(KEEP, 0) for shard in lines)
+    merged = sum(shard.stats["lines"] for shard in talks)
+    return CheckResult(
+        LINES_CHECK,
+        SYNTHESIZED.name,
+        kept == merged,
+        True,
+        LINES_PROMISE if kept == merged else f"{kept:,} lines were kept, conversations hold {merged:,}",
+        abs(kept - merged),
+    )
 
 
 def _parts(plan: pa.Table) -> list[pa.Table]:
