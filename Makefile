@@ -50,7 +50,7 @@ $(VLLM)/.built-0.32.0:
 
 vllm: $(VLLM)/.built-0.32.0 ## Build the environment of a vLLM server for CPUs (2.5 GB, some minutes)
 
-test: lint ## The whole whole test suite
+test: lint ## The whole test suite
 	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 lock: $(VENV)/.dev ## Write requirements.lock from what is installed
