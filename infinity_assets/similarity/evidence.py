@@ -33,6 +33,9 @@ LEAST_OVERLAP = 0.4
 #: Pixels of the pictures on which a placement is refined one after the other, and steps on each.
 LADDER = ((7_000, 6), (20_000, 5), (60_000, 4))
 
+#: Pixels of the pictures on which most pairs of other pictures are told apart already.
+EARLY_PIXELS = 20_000
+
 #: Weakest edge that counts, in grey levels a pixel at full contrast, and the share that must be left of it.
 EDGE = 14.0
 EDGE_LEFT = 0.3
@@ -136,13 +139,27 @@ class Evidence:
         return (self._a.chroma is None) != (self._b.chroma is None)
 
 
-def examine(a: Signature, b: Signature) -> Evidence | None:
-    """The evidence on two pictures; None where one is too small, or next to nothing of them overlaps."""
+def examine(
+    a: Signature, b: Signature, most: int | None = None, start: Placement | None = None
+) -> Evidence | None:
+    """The evidence on two pictures; None where one is too small, or next to nothing of them overlaps.
+
+    Args:
+        a: either picture.
+        b: the other.
+        most: pixels to which both are reduced before; None for all they have.
+        start: where b lies in a, from a look with ``most`` of :data:`EARLY_PIXELS`.
+    """
     if min(*a.luma.shape, *b.luma.shape) < LEAST_SIDE:
         return None
-    start = place(_small(a.luma, LUMA_PIXELS), _small(b.luma, LUMA_PIXELS))
-    one, other = _of_one_scale(a.luma, b.luma, start)
-    for pixels, steps in LADDER:
+    ladder: tuple[tuple[int, int], ...] = LADDER
+    luma_a, luma_b = (p.luma if most is None else _small(p.luma, most) for p in (a, b))
+    if start is None:
+        start = place(_small(luma_a, LUMA_PIXELS), _small(luma_b, LUMA_PIXELS))
+    else:
+        ladder = tuple(level for level in LADDER if level[0] > EARLY_PIXELS)
+    one, other = _of_one_scale(luma_a, luma_b, start)
+    for pixels, steps in ladder:
         if other.size >= 2 * LUMA_PIXELS and one.size >= pixels / 2:
             reduced = min(1.0, (pixels / one.size) ** 0.5)
             start = refine(_scaled(one, reduced, reduced), _scaled(other, reduced, reduced), start, steps)
@@ -150,7 +167,7 @@ def examine(a: Signature, b: Signature) -> Evidence | None:
     return seen if seen.overlap >= LEAST_OVERLAP else None
 
 
-def _small(plane: Plane, pixels: int) -> Floats:
+def _small(plane: Plane | Floats, pixels: int) -> Floats:
     share = min(1.0, (pixels / plane.size) ** 0.5)
     return _scaled(plane.astype(np.float32), share, share)
 
@@ -163,7 +180,7 @@ def _scaled(plane: Floats, x: float, y: float) -> Floats:
     return scaled
 
 
-def _of_one_scale(a: Plane, b: Plane, at: Placement) -> tuple[Floats, Floats]:
+def _of_one_scale(a: Plane | Floats, b: Plane | Floats, at: Placement) -> tuple[Floats, Floats]:
     """The finer one reduced, so that what both show has the same size in both."""
     x, y = b.shape[1] / (a.shape[1] * at.scale_x), b.shape[0] / (a.shape[0] * at.scale_y)
     one, other = a.astype(np.float32), b.astype(np.float32)

@@ -13,15 +13,17 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
-from infinity_assets.similarity.evidence import Evidence, examine
+from infinity_assets.similarity.evidence import EARLY_PIXELS, Evidence, examine
 from infinity_assets.similarity.signature import Signature, unpack
 
-#: Largest Hamming distance of two pHashes at which their pictures are compared. Two copies of which one is
-#: cropped by a twentieth of each axis lie within it in 87 of 100 cases; pairs grow fast beyond.
+#: Largest Hamming distance of two pHashes at which their pictures are compared. On the held-out half 89.6 %
+#: of same pairs are found within 10, 85.9 % within 8 and 80.4 % within 6; what is missed is mostly cropped or
+#: framed. Pairs grow fast with it: above some ten million distinct pictures lower the policy's
+#: ``phash_radius``.
 PHASH_RADIUS = 10
 
 #: Raised when the same pictures get another relation.
-WITNESS_VERSION = 3
+WITNESS_VERSION = 4
 
 Relation = Literal["same", "variant", "different"]
 
@@ -33,6 +35,11 @@ FIRST_CONTAINED = 0.94
 
 #: Least slope of the map of brightness; below, light and dark changed places.
 LEAST_SLOPE = 0.15
+
+#: Of the second look at pictures reduced to :data:`~infinity_assets.similarity.evidence.EARLY_PIXELS`: what
+#: fails here failed at full size as well.
+EARLY_CORRELATION = 0.8
+EARLY_EDGES = 8.0
 
 #: Of the second look.
 CORRELATION = 0.7
@@ -99,7 +106,12 @@ def closer(a: Signature, b: Signature) -> Comparison:
         b: another one.
     """
     first, second = sorted((a, b), key=_order)
-    seen = examine(first, second)
+    early = examine(first, second, most=EARLY_PIXELS)
+    if early is None:
+        return DIFFERENT
+    if early.correlation <= EARLY_CORRELATION or min(early.lost, early.added) >= EARLY_EDGES:
+        return Comparison("different", _score(early))
+    seen = examine(first, second, start=early.placement)
     if seen is None:
         return DIFFERENT
     same = (

@@ -30,6 +30,7 @@ FRAMES_AGREE = 0.97
 
 #: Steps below are not worth another one: 0.01 pixels of a picture 100 pixels wide.
 LEAST_STEP = 2e-4
+LEAST_COARSE_STEP = 2e-3  #: of pictures that are only to choose a start by
 
 #: Largest scale, or its inverse. A crop of a tenth from both ends of an axis leaves 0.8.
 MOST_SCALE = 1.35
@@ -69,9 +70,9 @@ def place(a: Floats, b: Floats) -> Placement:
     coarse_a, coarse_b = _square(a, COARSE_SIDE), _square(b, COARSE_SIDE)
     starts = [Placement()]
     if _line(coarse_a.ravel(), coarse_b.ravel())[2] < FRAMES_AGREE:
-        starts += _crops(coarse_a, coarse_b)
+        starts = list(dict.fromkeys(starts + _crops(coarse_a, coarse_b)))
     middle_a, middle_b = _square(a, MIDDLE_SIDE), _square(b, MIDDLE_SIDE)
-    refined = [_refine(middle_a, middle_b, start, 8) for start in starts]
+    refined = [_refine(middle_a, middle_b, start, 8, LEAST_COARSE_STEP) for start in starts]
     best = max(refined, key=lambda found: found[1])[0]
     return refine(a, b, best, 5)
 
@@ -101,7 +102,9 @@ def _span(matrix: Floats, axis: int, size_a: int, size_b: int) -> slice:
     return slice(first, max(first, last + 1))
 
 
-def _refine(a: Floats, b: Floats, start: Placement, steps: int) -> tuple[Placement, float]:
+def _refine(
+    a: Floats, b: Floats, start: Placement, steps: int, least: float = LEAST_STEP
+) -> tuple[Placement, float]:
     """The placement with the highest correlation that was met, and that correlation."""
     rows, columns = b.shape
     x, y = _axes(rows, columns)
@@ -137,7 +140,7 @@ def _refine(a: Floats, b: Floats, start: Placement, steps: int) -> tuple[Placeme
         normal[np.diag_indices(6)] = normal.diagonal() * (1 + 1e-4) + 1e-6
         step = np.linalg.solve(normal, (weighted @ residual).astype(np.float64))[:4]
         p = p + np.clip(step, -0.15, 0.15)
-        if p[:2].max() > MOST_SCALE or p[:2].min() < 1 / MOST_SCALE or np.abs(step).max() < LEAST_STEP:
+        if p[:2].max() > MOST_SCALE or p[:2].min() < 1 / MOST_SCALE or np.abs(step).max() < least:
             break
     return best, likeness
 

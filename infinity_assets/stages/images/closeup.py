@@ -18,7 +18,8 @@ from infinity_assets.stages.images.limits import Limits
 from infinity_assets.stages.images.measure import canonicalize, chroma_of, halve, over_white
 from infinity_assets.stages.images.sniff import sniff
 
-#: Pixels of a close-up at most: a page keeps glyphs of some 9 pixels, and a comparison costs 0.05 s.
+#: Pixels of a close-up at most: a page keeps glyphs of some 9 pixels. Two of one picture are compared in some
+#: 0.06 s of CPU, most others in 0.01 s.
 CLOSEUP_PIXELS = 1_200_000
 
 
