@@ -158,5 +158,6 @@ def test_every_infinity_command_has_the_options_that_pages_give_it():
                 command = command.commands[words.pop(0)]
             options = {name for parameter in command.params for name in parameter.opts}
             given = {w.split("=")[0] for w in words if w.startswith("--")}
-            assert words == [] or given, f"{page.name}: {line}: no such command"
+            arguments = [p for p in command.params if p.param_type_name == "argument"]
+            assert words == [] or given or arguments, f"{page.name}: {line}: no such command"
             assert given <= options, f"{page.name}: {line}: {sorted(given - options)}"

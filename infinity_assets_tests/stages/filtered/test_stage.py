@@ -11,6 +11,7 @@ import pytest
 
 from infinity_assets.errors import StoreError
 from infinity_assets.platform import Platform
+from infinity_assets.settings import Settings
 from infinity_assets.stages.deduped.schema import DEDUPED
 from infinity_assets.stages.filtered import stage as room
 from infinity_assets.stages.filtered.policy import Policy, load_policy
@@ -89,9 +90,8 @@ def hash_of(shard: list[dict[str, Any]]) -> str:
 def platform_of(store: Store, policy: Policy | None = None) -> Platform:
     spec = SimpleNamespace(category="general", language=["en"])
     catalogue = {SOURCE: SimpleNamespace(spec=spec)}
-    return cast(
-        Platform, SimpleNamespace(store=store, catalogue=catalogue, policy=policy or load_policy(None))
-    )
+    parts = {"store": store, "catalogue": catalogue, "policy": policy or load_policy(None)}
+    return cast(Platform, SimpleNamespace(settings=Settings(), **parts))
 
 
 def stricter() -> Policy:
