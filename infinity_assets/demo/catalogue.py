@@ -112,7 +112,7 @@ MIXES: Mapping[str, dict[str, Any]] = {
             "text": 30,
             "multi_image": 30,
             "grounding": 60,
-        }
+        },
     },
 }
 

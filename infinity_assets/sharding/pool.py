@@ -8,7 +8,7 @@ import multiprocessing.forkserver
 from collections.abc import Callable, Sequence
 from concurrent.futures import TimeoutError as FutureTimeout
 from concurrent.futures import as_completed
-from typing import Any
+from typing import Any, TypeVar
 
 from infinity_assets.sharding.plan import Plan, Task
 from infinity_assets.sharding.worker import run_task
@@ -21,6 +21,12 @@ OnProgress = Callable[[int, int], None]
 
 #: A worker is replaced after this many shards, so that a library's leak stays bounded.
 TASKS_PER_WORKER = 200
+
+#: Items of :func:`spread` below which starting a worker costs more than it saves.
+FEW = 32
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
 
 _pools: dict[int, Any] = {}
 
@@ -76,6 +82,24 @@ def run_plan(
                 future.cancel()
             raise
     plan.discard(objects)
+
+
+def spread(function: Callable[[Item], Result], items: Sequence[Item], workers: int) -> list[Result]:
+    """A pure function of each item, in order, by the pool's workers; a few items are not worth the way there.
+
+    Args:
+        function: found by its name in a module; its items and results are pickled.
+        items: what it is given.
+        workers: processes; with one the work is done here.
+
+    Raises:
+        Exception: what the function raised.
+        pebble.ProcessExpired: if a worker died.
+    """
+    if workers == 1 or len(items) < FEW:
+        return [function(item) for item in items]
+    chunk = max(1, min(FEW, len(items) // (4 * workers)))
+    return list(_pool(workers).map(function, items, chunksize=chunk).result())
 
 
 def _cause(error: Exception, timeout_s: float) -> str:

@@ -93,6 +93,11 @@ def relation(a: bytes, b: bytes) -> Comparison:
     return Comparison("different", _score(seen))
 
 
+def relation_of(pair: tuple[bytes, bytes]) -> Comparison:
+    """:func:`relation` of a pair, for workers."""
+    return relation(*pair)
+
+
 def relations(pairs: Iterable[tuple[bytes, bytes]]) -> list[Comparison]:
     """:func:`relation` of each pair, in order."""
     return [relation(a, b) for a, b in pairs]

@@ -58,11 +58,12 @@ class Comparison:
     notes: Mapping[str, Any]  #: counts
 
 
-def compare(inputs: Inputs, policy: DuplicatePolicy, objects: Objects) -> Comparison:
+def compare(inputs: Inputs, policy: DuplicatePolicy, objects: Objects, workers: int) -> Comparison:
     """Compare all samples; a pure function of inputs and policy, whatever was remembered."""
     samples, ids = read_samples(inputs.unified, inputs.priority, inputs.licence)
     pictures = read_pictures(samples, ids, inputs.images)
-    images = near_images(pictures, policy.phash_radius, _witness(samples, pictures, inputs.images), objects)
+    witness = _witness(samples, pictures, inputs.images)
+    images = near_images(pictures, policy.phash_radius, witness, objects, workers)
     nodes, signatures = _text_nodes(samples)
     texts = near_texts(
         samples.text[nodes], signatures, _conversations(samples, nodes, inputs.unified), objects

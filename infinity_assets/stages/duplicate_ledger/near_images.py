@@ -4,21 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
 import polars as pl
 import pyarrow as pa
 
+from infinity_assets.sharding.pool import spread
 from infinity_assets.similarity.hamming import near_pairs, near_pairs_between
-from infinity_assets.similarity.pictures import WITNESS_VERSION, closer, relations
+from infinity_assets.similarity.pictures import WITNESS_VERSION, relation_of
 from infinity_assets.similarity.signature import SIGNATURE_VERSION
 from infinity_assets.stages.duplicate_ledger.keys import Keys, Rows
 from infinity_assets.stages.duplicate_ledger.known import recall, remember
 from infinity_assets.stages.duplicate_ledger.samples import Pictures
-from infinity_assets.stages.images.closeup import closeup
-from infinity_assets.stages.images.limits import Limits
+from infinity_assets.stages.images.closeup import confirm_pair
 from infinity_assets.store.digests import key_of
 from infinity_assets.store.objects import Objects
 
@@ -35,8 +34,8 @@ PAIRS_AT_ONCE = 4096
 SAME, VARIANT, DIFFERENT = 0, 1, 2
 _RELATIONS = {"same": SAME, "variant": VARIANT, "different": DIFFERENT}
 
-#: Close-ups that are held at once: some 100 MB.
-CLOSEUPS = 64
+#: Pairs of files that are held at once for their close-ups: some 100 MB of photos.
+CLOSEUPS = 128
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +74,9 @@ class NearImages:
         )
 
 
-def near_images(pictures: Pictures, radius: int, witness: Witness, objects: Objects) -> NearImages:
+def near_images(
+    pictures: Pictures, radius: int, witness: Witness, objects: Objects, workers: int
+) -> NearImages:
     """All near pictures. Pictures of low detail take no part: their hashes say nothing.
 
     The result follows from the pictures alone. What earlier runs searched and compared is not searched and
@@ -86,12 +87,13 @@ def near_images(pictures: Pictures, radius: int, witness: Witness, objects: Obje
         radius: largest Hamming distance of the pHashes.
         witness: asked for what no earlier run compared.
         objects: where earlier runs left what they found.
+        workers: processes that look at pictures.
     """
     nodes = np.flatnonzero(pictures.comparable & (pictures.node == np.arange(len(pictures))))
     hashes, place = np.unique(pictures.phash[nodes], return_inverse=True)
     left, right, distance = _hash_pairs(hashes, radius, objects)
     later, earlier, bits, crowded = _node_pairs(nodes, place, left, right, distance)
-    relation, score, new = _compared(pictures.pixels, later, earlier, witness, objects)
+    relation, score, new = _compared(pictures.pixels, later, earlier, witness, objects, workers)
     near = np.flatnonzero(relation != DIFFERENT)
     return NearImages(
         later[near], earlier[near], bits[near], relation[near], score[near], len(later), new, crowded
@@ -161,7 +163,7 @@ def _products(
 
 
 def _compared(
-    pixels: Keys, later: Rows, earlier: Rows, witness: Witness, objects: Objects
+    pixels: Keys, later: Rows, earlier: Rows, witness: Witness, objects: Objects, workers: int
 ) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.float32], int]:
     """What the second witness says of each pair, asked once for each pair of pixels."""
     version = key_of("witness", NEAR_IMAGE_VERSION, SIGNATURE_VERSION, WITNESS_VERSION)
@@ -194,13 +196,16 @@ def _compared(
     relation = told["relation"].fill_null(DIFFERENT).to_numpy().copy()
     score = told["score"].fill_null(0.0).to_numpy().copy()
     for part, first, second in _signature_pairs(missing, later, earlier, witness):
-        for i, said in zip(part.tolist(), relations(zip(first, second, strict=True)), strict=True):
+        looks = spread(relation_of, list(zip(first, second, strict=True)), workers)
+        for i, said in zip(part.tolist(), looks, strict=True):
             relation[i], score[i] = _RELATIONS[said.relation], said.score
     # A changed digit cannot be seen in a signature: what looks the same there is looked at again.
-    close = lru_cache(CLOSEUPS)(lambda picture: closeup(witness.picture(picture), Limits()))
-    for i in missing[relation[missing] == SAME].tolist():
-        said = closer(close(int(later[i])), close(int(earlier[i])))
-        relation[i], score[i] = _RELATIONS[said.relation], said.score
+    alike = missing[relation[missing] == SAME]
+    for start in range(0, len(alike), CLOSEUPS):
+        part = alike[start : start + CLOSEUPS].tolist()
+        files = [(witness.picture(int(later[i])), witness.picture(int(earlier[i]))) for i in part]
+        for i, said in zip(part, spread(confirm_pair, files, workers), strict=True):
+            relation[i], score[i] = _RELATIONS[said.relation], said.score
     if len(missing) or len(known) > len(asked):
         kept = asked.with_columns(relation=relation, score=score)
         remember(objects, "compared_pictures", version, {"pairs": kept.to_arrow()})

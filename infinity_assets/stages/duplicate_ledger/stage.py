@@ -139,7 +139,8 @@ class _Now:
                 dropped[f"{reason}/{name}"] = (name, keys_of_hex(hexes))
         priority = {n: spec.priority for n, spec in specs.items()}
         inputs = Inputs(taking, images, priority, self._licence, dropped)
-        return compare(inputs, platform.policy.duplicates, platform.store.objects)
+        settings = platform.settings
+        return compare(inputs, platform.policy.duplicates, platform.store.objects, settings.workers)
 
     def _licence(self, licence: str) -> str | None:
         found = self.platform.policy.licences.finding(licence)

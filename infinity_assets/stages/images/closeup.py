@@ -52,6 +52,11 @@ def closeup(data: bytes, limits: Limits) -> Signature:
     return Signature(canonical.width, canonical.height, luma, chroma_of(small))
 
 
+def confirm_pair(pair: tuple[bytes, bytes]) -> Comparison:
+    """:func:`confirm` within the usual limits, for workers."""
+    return confirm(*pair, Limits())
+
+
 def confirm(left: bytes, right: bytes, limits: Limits) -> Comparison:
     """The second look at two pictures, given as their files' bytes; symmetric.
 

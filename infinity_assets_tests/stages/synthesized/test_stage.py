@@ -124,7 +124,8 @@ def test_settled_source_reads_nothing_and_a_new_picture_rewrites_one_shard(site,
         again = materialize_synthesized(site.platform(), "scenes", "r2")
     assert not again.qa.committed and again.synthesized.counts == first.synthesized.counts
     # Dagster fails a step that leaves out a declared check.
-    for one, other in ((first.plan, again.plan), (first.qa, again.qa), (first.synthesized, again.synthesized)):
+    for name in ("plan", "qa", "synthesized"):
+        one, other = getattr(first, name), getattr(again, name)
         assert [check.name for check in one.checks] == [check.name for check in other.checks]
     (site.catalogue / "synthesis.yaml").write_text(policy_with(keep_score=9))
     judged = materialize_synthesized(site.platform(), "scenes", "r3")
