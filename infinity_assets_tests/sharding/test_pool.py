@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from infinity_assets.sharding.plan import Plan, Task, load_plan
-from infinity_assets.sharding.pool import run_plan
+from infinity_assets.sharding.pool import run_plan, spread
 from infinity_assets.store.objects import Objects
 
 #: Shards that write what they were given, and shards that end their worker in every way there is.
@@ -139,3 +139,14 @@ def test_one_shard_of_a_stored_plan_runs_by_its_number_on_any_machine(workers: P
 def test_a_plan_that_is_not_there_is_told_by_name(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match=r"_plans/none\.json: no such plan in the store"):
         load_plan(Objects(str(tmp_path)), "_plans/none.json")
+
+
+def test_items_keep_their_order_whoever_does_them() -> None:
+    """A verdict that lands on another pair of pictures drops the wrong sample."""
+    items = [str(i) for i in range(500)]
+    assert spread(int, items, 2) == spread(int, items, 1) == list(range(500))
+
+
+def test_what_an_item_raises_is_raised() -> None:
+    with pytest.raises(ValueError, match="invalid literal"):
+        spread(int, [*map(str, range(100)), "no number"], 2)

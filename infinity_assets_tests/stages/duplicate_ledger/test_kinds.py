@@ -191,8 +191,7 @@ def test_a_policy_that_only_records_drops_nothing_and_searches_nothing_again(
 
     for module, name in (
         (near_images, "near_pairs"),
-        (near_images, "relations"),
-        (near_images, "closer"),
+        (near_images, "spread"),  # both looks
         (near_texts, "near_text_pairs"),
     ):
         monkeypatch.setattr(module, name, searched)
