@@ -10,6 +10,8 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from infinity_assets.errors import CatalogueError
+from infinity_assets.models.vlm.config import EngineConfig, Engines
 from infinity_assets.settings import Settings
 from infinity_assets.sources.catalogue import Catalogue, load_catalogue
 from infinity_assets.stages.filtered.policy import Policy, load_policy
@@ -19,6 +21,7 @@ from infinity_assets.stages.synthesized.policy import SynthesisPolicy, load_synt
 from infinity_assets.stages.synthesized.schema import SYNTHESIZED
 from infinity_assets.stages.tag_associations.policy import AssociationPolicy, load_association_policy
 from infinity_assets.store.tables import Store
+from infinity_assets.yaml_file import read_validated
 
 
 @dataclass(frozen=True)
@@ -75,6 +78,35 @@ class Platform:
     def synthesis(self) -> SynthesisPolicy:
         """What is asked of which picture, and what is kept of it."""
         return load_synthesis_policy(self._beside("synthesis.yaml"))
+
+    @cached_property
+    def engines(self) -> Mapping[str, EngineConfig]:
+        """Models that can be asked, by name; none without a file ``engines.yaml`` in the catalogue folder.
+
+        Raises:
+            CatalogueError: if the file is wrong; the message names line and field.
+        """
+        path = self._beside("engines.yaml")
+        if path is None:
+            return {}
+        found, problems = read_validated(path, str(path), "engines", Engines.model_validate)
+        if found is None:
+            raise CatalogueError("\n".join(map(str, problems)))
+        return found.engines
+
+    def engine(self, name: str) -> EngineConfig:
+        """The engine of that name.
+
+        Raises:
+            CatalogueError: if ``engines.yaml`` has none.
+        """
+        found = self.engines.get(name)
+        if found is None:
+            known = ", ".join(self.engines) or "none"
+            raise CatalogueError(
+                f"no engine {name!r}; engines.yaml beside the source files has: {known}. Describe it there"
+            )
+        return found
 
     def _beside(self, name: str) -> Path | None:
         """A file of the catalogue folder, if it is there."""

@@ -11,7 +11,16 @@ from infinity_assets.sources.model import SourceSpec
 from infinity_assets.yaml_file import Problem, line_of_key, read_validated
 
 #: Files of a catalogue folder that are not sources.
-NOT_SOURCES = frozenset({"associations.yaml", "mixes.yaml", "policy.yaml", "synthesis.yaml"})
+NOT_SOURCES = frozenset(
+    {
+        "associations.yaml",
+        "engines.yaml",
+        "mixes.yaml",
+        "policy.yaml",
+        "scoring.yaml",
+        "synthesis.yaml",
+    }
+)
 
 #: Category of the sources that are benchmarks.
 EVALUATION = "evaluation"

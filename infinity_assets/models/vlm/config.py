@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
@@ -63,3 +63,11 @@ class EngineConfig(BaseModel):
         if (self.engine == "openai") != (self.url is not None):
             raise ValueError("engine openai needs url; the others start their own server")
         return self
+
+
+class Engines(BaseModel):
+    """A file ``engines.yaml``: engines by the name that policies and commands call them by."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    engines: dict[Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")], EngineConfig] = Field(min_length=1)
