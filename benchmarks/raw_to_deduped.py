@@ -13,15 +13,14 @@ from __future__ import annotations
 import argparse
 import json
 import statistics
-import subprocess
-import sys
 import tempfile
 from pathlib import Path
 
 import yaml
 
 from benchmarks import _trace
-from benchmarks._common import REAL_DATA, REPOSITORY, Spent, report, run_spine, spend
+from benchmarks._common import REAL_DATA, REPOSITORY, report, run_spine
+from benchmarks._data_juicer import run_data_juicer
 from benchmarks.image_measures import EXTENSIONS, FOLDERS
 
 CATALOGUE = REPOSITORY / "infinity_assets_tests" / "real_catalogue"
@@ -35,27 +34,12 @@ TARGET_MEMORY = 0.5  #: of Data-Juicer's
 #: Data-Juicer on the same pictures as measured when the target was set, for runs without ``--peer``.
 REFERENCE = {"cpu_s": 35.8, "wall_s": 32.0, "peak_mb": 1090.0}
 
-PEER = REPOSITORY / ".envs" / "data-juicer"
-#: aiohttp: Data-Juicer imports it and does not ask for it. The deduplicator imports imagededup, which imports
-#: torch and torchvision for a method that is not used here; torchvision's wheels want CUDA, so a stand-in of
-#: nothing is given instead, which spares the peer an import.
-PEER_PACKAGES = (
-    "py-data-juicer==1.6.1",
-    "aiohttp",
-    "torch==2.13.0",
-    "scikit-learn",
-    "PyWavelets",
-    "matplotlib",
+#: What Data-Juicer does to the pictures.
+PEER_OPERATORS = (
+    {"image_shape_filter": {"min_width": 1, "min_height": 1, "skip_op_error": True}},
+    {"image_aspect_ratio_filter": {"min_ratio": 0.1, "max_ratio": 10.0}},
+    {"image_deduplicator": {"method": "phash"}},
 )
-PEER_PACKAGES_ALONE = ("imagededup==0.3.3.post2",)
-TORCHVISION = """\
-import sys
-from unittest.mock import MagicMock
-
-for name in ("models", "models.vision_transformer", "transforms"):
-    sys.modules[f"torchvision.{name}"] = MagicMock()
-"""
-PEER_LIMIT_S = 480
 
 
 def main() -> None:
@@ -86,7 +70,9 @@ def main() -> None:
         run_spine(temporary / "traced", catalogue, "deduped", workers=1, trace=trace)
         _print_seconds(trace)
         pictures = _pictures(data)
-        peer, absent = _peer(temporary, pictures) if args.peer else (None, "run with --peer to measure it")
+        peer, absent = None, "run with --peer to measure it"
+        if args.peer:
+            peer, absent = run_data_juicer(temporary, pictures, PEER_OPERATORS)
     cpu = statistics.median(run.cpu_s for run in ours)
     memory = max(run.peak_pss_mb for run in ours)
     best = min(ours, key=lambda run: abs(run.cpu_s - cpu))
@@ -135,54 +121,6 @@ def _print_seconds(trace: Path) -> None:
         total += seconds
         print(f"{process:<9}{part:<36}{seconds:>8.2f}{calls or '':>9}")
     print(f"{'all':<45}{total:>8.2f}", flush=True)
-
-
-def _peer(temporary: Path, pictures: list[Path]) -> tuple[Spent | None, str]:
-    """What Data-Juicer spent, or None and why it could not be run."""
-    if not (PEER / "installed").exists():
-        try:
-            subprocess.run([sys.executable, "-m", "venv", str(PEER)], check=True, timeout=PEER_LIMIT_S)
-            pip = [str(PEER / "bin" / "pip"), "install", "--quiet"]
-            subprocess.run([*pip, *PEER_PACKAGES], check=True, timeout=PEER_LIMIT_S)
-            subprocess.run([*pip, "--no-deps", *PEER_PACKAGES_ALONE], check=True, timeout=PEER_LIMIT_S)
-        except (subprocess.SubprocessError, OSError) as error:
-            return None, f"Data-Juicer could not be installed: {error}"
-        (PEER / "installed").touch()
-    stand_in = temporary / "stand_in" / "torchvision"
-    stand_in.mkdir(parents=True)
-    (stand_in / "__init__.py").write_text(TORCHVISION)
-    rows = temporary / "pictures.jsonl"
-    with rows.open("w") as lines:
-        for path in pictures:
-            lines.write(json.dumps({"text": "<__dj__image>", "images": [str(path)]}) + "\n")
-    recipe = temporary / "recipe.yaml"
-    recipe.write_text(
-        yaml.safe_dump(
-            {
-                "project_name": "raw_to_deduped",
-                "dataset_path": str(rows),
-                "export_path": str(temporary / "peer" / "out.jsonl"),
-                "np": 2,
-                "open_tracer": False,
-                "process": [
-                    {"image_shape_filter": {"min_width": 1, "min_height": 1, "skip_op_error": True}},
-                    {"image_aspect_ratio_filter": {"min_ratio": 0.1, "max_ratio": 10.0}},
-                    {"image_deduplicator": {"method": "phash"}},
-                ],
-            }
-        )
-    )
-    environment = {
-        "HF_DATASETS_CACHE": str(temporary / "peer-cache"),
-        "DATA_JUICER_CACHE_HOME": str(temporary / "peer-home"),
-        "HF_HUB_OFFLINE": "1",
-        "PYTHONPATH": str(stand_in.parent),
-        "PYTHONWARNINGS": "ignore",
-    }
-    spent = spend([PEER / "bin" / "dj-process", "--config", recipe], cwd=temporary, environment=environment)
-    if spent.code != 0:
-        return None, f"Data-Juicer failed: {spent.output[-1000:]}"
-    return spent, ""
 
 
 if __name__ == "__main__":
