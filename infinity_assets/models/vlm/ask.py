@@ -86,6 +86,7 @@ class _Asker:
             second if usable else first,
             request_hash=first.request_hash,
             usage=first.usage + second.usage,
+            paid=first.paid + second.paid,
             cached=first.cached and second.cached,
             repaired=second.problem in PAID,
         )
@@ -99,6 +100,7 @@ class _Asker:
             return replace(reply, cached=True, usage=replace(reply.usage, seconds=0.0, cost=0.0))
         kept = self._cache.get(request_hash) if self._cache is not None else None
         if kept is not None:
+            self._budget.replayed(kept.paid)
             return finish(request, kept)
         task = asyncio.ensure_future(self._ask(request, request_hash))
         self._at_work[request_hash] = task
@@ -115,7 +117,7 @@ class _Asker:
             reply = await self._engine.complete(request)
         finally:
             cost = reply.usage.cost + self._time.end(mark) * self._prices.per_hour / 3600.0
-            reply = replace(reply, usage=replace(reply.usage, cost=cost))
+            reply = replace(reply, usage=replace(reply.usage, cost=cost), paid=cost)
             self._budget.settle(reply.usage)
         if self._cache is not None and reply.problem in PAID:
             await self._keep(reply)

@@ -34,10 +34,13 @@ class Budget:
     A request is sent only if what was spent, and what those at work will cost at the mean so far, leaves room
     for one more. So a budget is passed by no more than the deviation of those at work from the mean. The
     first ones, as many as may be at work at once, are sent before there is a mean.
+
+    With ``counts_kept`` a kept reply counts with what it cost when it was asked. The limit then holds for all
+    runs together, and a rerun stops where the first run stopped.
     """
 
-    def __init__(self, limit: float | None = None) -> None:
-        self.limit = limit
+    def __init__(self, limit: float | None = None, *, counts_kept: bool = False) -> None:
+        self.limit, self._counts_kept = limit, counts_kept
         self.spent = 0.0
         self._replies, self._at_work = 0, 0
 
@@ -55,6 +58,12 @@ class Budget:
         self._at_work -= 1
         self._replies += 1
         self.spent += usage.cost
+
+    def replayed(self, paid: float) -> None:
+        """A kept reply was used."""
+        if self._counts_kept:
+            self._replies += 1
+            self.spent += paid
 
 
 class SharedTime:

@@ -181,5 +181,6 @@ def _from_record(request_hash: str, data: bytes) -> Reply:
         if prompt_logprobs is None
         else tuple(item and _token(item) for item in prompt_logprobs),
         usage=Usage(*kept["tokens"]),
+        paid=kept["paid"][1],
         cached=True,
     )

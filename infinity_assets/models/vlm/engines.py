@@ -19,11 +19,10 @@ from infinity_assets.models.vlm.server import vllm_server
 def open_engine(config: EngineConfig, logs: Path) -> Iterator[Engine]:
     """The engine, with its server if it has one of its own; it serves any number of ``complete_all``.
 
+    An own server starts with the first request that has to be asked; where all are kept, it never does.
+
     Args:
         logs: folder for the log of an own server.
-
-    Raises:
-        EngineError: an own server does not start.
     """
     match config.engine:
         case "openai":
@@ -34,5 +33,7 @@ def open_engine(config: EngineConfig, logs: Path) -> Iterator[Engine]:
         case "vllm":
             python = Path(os.environ.get("INFINITY_VLLM_PYTHON") or config.environment)
             server = vllm_server(python, config.model, logs / "vllm.log", config.arguments)
-            with server:
+            try:
                 yield OwnServerEngine(config, server)
+            finally:
+                server.stop()

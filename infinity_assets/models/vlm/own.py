@@ -28,6 +28,7 @@ class OwnServerEngine:
         self._config, self._server = config, server
         self._client = OpenAIEngine(config, url=lambda: server.url, alive=server.alive)
         self._since_start, self._generation, self._deaths = 0, 0, 0
+        self._never_started: EngineError | None = None
         self.restarts = 0
 
     name = "vllm"
@@ -65,6 +66,8 @@ class OwnServerEngine:
         """
         near = 0
         while True:
+            if self._server.pid is None:
+                await self._start()
             if self._since_start >= self._config.restart_every:
                 await self._restart(self._generation)
             alone = near >= DEATHS_IN_COMPANY
@@ -84,6 +87,20 @@ class OwnServerEngine:
             if alone and blamed:
                 request_hash = request.request_hash(self.model, self.revision)
                 return Reply(request_hash, self.model, problem="engine_died", detail="the server died of it")
+
+    async def _start(self) -> None:
+        """Start the server, once for all who ask; one that does not start is not tried again for each."""
+        await self._gate.enter(alone=True)
+        try:
+            if self._never_started is not None:
+                raise self._never_started
+            if self._server.pid is None:
+                await asyncio.to_thread(self._server.start)
+        except EngineError as error:
+            self._never_started = error
+            raise
+        finally:
+            self._gate.leave(alone=True)
 
     async def _restart(self, generation: int, *, died: bool = False) -> None:
         """Start the server again, once for all who ask, with no request at work."""

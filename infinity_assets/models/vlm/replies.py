@@ -60,5 +60,6 @@ class Reply:
     logprobs: tuple[Token, ...] | None = None
     prompt_logprobs: tuple[Token | None, ...] | None = None  #: null for the first token
     usage: Usage = field(default_factory=Usage)
+    paid: float = 0.0  #: what it cost when it was asked, also where it is replayed now
     cached: bool = False
     repaired: bool = False  #: the model was asked once more, since its first reply did not follow the schema

@@ -122,6 +122,7 @@ def finish(request: Request, reply: Reply) -> Reply:
         logprobs=reply.logprobs,
         prompt_logprobs=reply.prompt_logprobs,
         usage=reply.usage,
+        paid=reply.paid,
         cached=reply.cached,
         repaired=reply.repaired,
     )

@@ -156,6 +156,21 @@ def test_the_budget_stops_cleanly_and_what_was_paid_is_kept(objects: Objects) ->
     assert sum(ledger["cost"].to_pylist()) == pytest.approx(91 * 0.11)
 
 
+def test_a_budget_for_all_runs_together_stops_a_rerun_where_the_first_stopped(objects: Objects) -> None:
+    """Lost otherwise: a nightly run that spends the budget each night."""
+    asked = [question(str(number)) for number in range(30)]
+    with FakeServer() as server:
+        for limit, answered in ((1.0, 9), (1.0, 9), (2.0, 18)):
+            budget = Budget(limit, counts_kept=True)
+            cache = ReplyCache(objects)
+            replies = complete_all(engine(server.url), asked, cache=cache, budget=budget, concurrency=1)
+            assert len(server.requests) == answered
+            assert [r.problem for r in replies].count(None) == answered
+            assert (
+                sum(r.paid for r in replies) == pytest.approx(budget.spent) == pytest.approx(0.11 * answered)
+            )
+
+
 def test_an_hour_of_the_machine_is_shared_out_among_its_requests() -> None:
     with FakeServer(fault_for=lambda body: Fault(delay_s=0.05)) as server:
         began = time.monotonic()

@@ -13,10 +13,12 @@ from pathlib import Path
 import pytest
 
 from infinity_assets.models.vlm.ask import complete_all
+from infinity_assets.models.vlm.cache import ReplyCache
 from infinity_assets.models.vlm.config import EngineConfig
 from infinity_assets.models.vlm.engine import EngineError
 from infinity_assets.models.vlm.own import OwnServerEngine
 from infinity_assets.models.vlm.server import LocalServer, vllm_server
+from infinity_assets.store.objects import Objects
 from infinity_assets_tests.models.vlm.asking import question
 from infinity_assets_tests.models.vlm.processes import children, gone, group
 
@@ -97,3 +99,27 @@ def test_a_server_that_always_dies_is_an_error_of_the_environment(tmp_path: Path
     asked = [question(f"poison {number}") for number in range(20)]
     with server, pytest.raises(EngineError, match="in a row"):
         complete_all(OwnServerEngine(EngineConfig(engine="vllm", model="toy"), server), asked, concurrency=4)
+
+
+def test_a_server_starts_with_the_first_request_that_is_not_kept(tmp_path: Path) -> None:
+    """Lost otherwise: minutes of a GPU for a rerun that asks nothing."""
+    server = LocalServer([sys.executable, "-c", SERVER], tmp_path / "log")
+    engine = OwnServerEngine(EngineConfig(engine="vllm", model="toy"), server)
+    cache = ReplyCache(Objects(str(tmp_path / "store")))
+    try:
+        complete_all(engine, [], cache=cache)
+        assert server.pid is None
+        complete_all(engine, [question()], cache=cache)
+        assert server.alive() and engine.restarts == 0
+    finally:
+        server.stop()
+    (kept,) = complete_all(engine, [question()], cache=cache)
+    assert kept.cached and server.pid is None
+
+
+def test_a_server_that_does_not_start_is_tried_once_for_all_who_ask(tmp_path: Path) -> None:
+    server = LocalServer([sys.executable, "-c", "raise SystemExit('no such model')"], tmp_path / "log")
+    engine = OwnServerEngine(EngineConfig(engine="vllm", model="toy"), server)
+    with pytest.raises(EngineError, match="no such model"):
+        complete_all(engine, [question(str(number)) for number in range(20)])
+    assert (tmp_path / "log").read_text().count("no such model") == 1
