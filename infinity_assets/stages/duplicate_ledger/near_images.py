@@ -47,6 +47,16 @@ class Witness:
 
 
 @dataclass(frozen=True, slots=True)
+class Memory:
+    """Where what the witness said of pairs of pixels is remembered; it saves time and decides nothing."""
+
+    objects: Objects
+    name: str
+    others: Callable[[pl.DataFrame], pl.DataFrame] = pl.DataFrame.clear
+    """Which pairs that nobody asked for this time are kept: none, unless said. Columns as remembered."""
+
+
+@dataclass(frozen=True, slots=True)
 class NearImages:
     """Pairs of picture nodes (first pictures with their pixels), ``(pairs,)`` each; ``later > earlier``."""
 
@@ -93,7 +103,8 @@ def near_images(
     hashes, place = np.unique(pictures.phash[nodes], return_inverse=True)
     left, right, distance = _hash_pairs(hashes, radius, objects)
     later, earlier, bits, crowded = _node_pairs(nodes, place, left, right, distance)
-    relation, score, new = _compared(pictures.pixels, later, earlier, witness, objects, workers)
+    memory = Memory(objects, "compared_pictures")
+    relation, score, new = compared(pictures.pixels, later, earlier, witness, memory, workers)
     near = np.flatnonzero(relation != DIFFERENT)
     return NearImages(
         later[near], earlier[near], bits[near], relation[near], score[near], len(later), new, crowded
@@ -162,10 +173,22 @@ def _products(
     return a, b, np.repeat(bits, sizes)
 
 
-def _compared(
-    pixels: Keys, later: Rows, earlier: Rows, witness: Witness, objects: Objects, workers: int
+def compared(
+    pixels: Keys, later: Rows, earlier: Rows, witness: Witness, memory: Memory, workers: int
 ) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.float32], int]:
-    """What the second witness says of each pair, asked once for each pair of pixels."""
+    """What the second witness says of each pair, asked once for each pair of pixels.
+
+    Args:
+        pixels: hash of each picture's pixels.
+        later: one picture of each pair, by its row in ``pixels``.
+        earlier: the other.
+        witness: asked for what is not remembered.
+        memory: what was said before.
+        workers: processes that look at pictures.
+
+    Returns:
+        :data:`SAME`, :data:`VARIANT` or :data:`DIFFERENT` and the likeness of each pair; how many were new.
+    """
     version = key_of("witness", NEAR_IMAGE_VERSION, SIGNATURE_VERSION, WITNESS_VERSION)
     names = ["a0", "a1", "b0", "b1"]
     asked = pl.DataFrame(
@@ -184,7 +207,7 @@ def _compared(
             for x, y in zip(names, ["b0", "b1", "a0", "a1"], strict=True)
         )
     )
-    found = recall(objects, "compared_pictures", version)
+    found = recall(memory.objects, memory.name, version)
     if found is None:
         known = pl.DataFrame(
             schema=dict.fromkeys(names, pl.UInt64) | {"relation": pl.UInt8, "score": pl.Float32}
@@ -206,9 +229,11 @@ def _compared(
         files = [(witness.picture(int(later[i])), witness.picture(int(earlier[i]))) for i in part]
         for i, said in zip(part, spread(confirm_pair, files, workers), strict=True):
             relation[i], score[i] = _RELATIONS[said.relation], said.score
-    if len(missing) or len(known) > len(asked):
-        kept = asked.with_columns(relation=relation, score=score)
-        remember(objects, "compared_pictures", version, {"pairs": kept.to_arrow()})
+    others = memory.others(known.join(asked, on=names, how="anti"))
+    if len(missing) or len(known) > len(asked) + len(others):
+        told = asked.with_columns(relation=relation, score=score)
+        kept = pl.concat([told, others]).unique(names, keep="first", maintain_order=True)
+        remember(memory.objects, memory.name, version, {"pairs": kept.to_arrow()})
     return relation, score, len(missing)
 
 

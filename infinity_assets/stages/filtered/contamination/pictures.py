@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from functools import lru_cache
+from collections.abc import Callable, Sequence
+from functools import cached_property
 from typing import Protocol
 
 import numpy as np
@@ -12,25 +12,23 @@ import polars as pl
 
 from infinity_assets.errors import StoreError
 from infinity_assets.similarity.hamming import near_pairs_between
-from infinity_assets.similarity.pictures import PHASH_RADIUS, closer, relations
+from infinity_assets.similarity.pictures import PHASH_RADIUS
+from infinity_assets.stages.duplicate_ledger import near_images
+from infinity_assets.stages.duplicate_ledger.keys import keys_of_hex
 from infinity_assets.stages.filtered.contamination.benchmark import Benchmark
-from infinity_assets.stages.images.closeup import closeup
-from infinity_assets.stages.images.limits import Limits
+from infinity_assets.store.objects import Objects
 from infinity_assets.store.tables import Published
 
 Rows = npt.NDArray[np.int64]
-
-#: Pairs of pictures whose signatures are held at once: some 30 MB.
-PAIRS_AT_ONCE = 4096
-
-#: Close-ups of the benchmark that are kept: some 2 MB each.
-CLOSEUPS = 64
 
 SAME = {"pixel_hash": pl.String, "item_pixels": pl.String, "likeness": pl.Float32, "low_detail": pl.Boolean}
 
 
 class Witness(Protocol):
-    """Gives what two looks need to see."""
+    """Gives what two looks need to see, and says who looks and where it is remembered."""
+
+    objects: Objects
+    workers: int  #: processes
 
     def signatures(self, places: Rows) -> Sequence[bytes]:
         """Signatures of the source's pictures, by their places in ``images``."""
@@ -48,17 +46,19 @@ class Witness(Protocol):
 class StoredPictures:
     """A witness that reads the tables of a source and of a benchmark."""
 
-    def __init__(self, source: Published, benchmark: Published) -> None:
+    def __init__(self, source: Published, benchmark: Published, objects: Objects, workers: int) -> None:
+        self.objects = objects
+        self.workers = workers
         self._source = source
         self._benchmark = benchmark
 
     def signatures(self, places: Rows) -> Sequence[bytes]:
         """See :class:`Witness`."""
-        return self._taken(places.tolist(), "signature") if len(places) else []
+        return _taken(self._source, places.tolist(), "signature") if len(places) else []
 
     def picture(self, place: int) -> bytes:
         """See :class:`Witness`."""
-        return self._taken([place], "bytes")[0]
+        return _taken(self._source, [place], "bytes")[0]
 
     def item_picture(self, image_id: str) -> bytes:
         """See :class:`Witness`.
@@ -66,17 +66,24 @@ class StoredPictures:
         Raises:
             StoreError: if it is there no more.
         """
-        found = self._benchmark.read(["bytes"], f"image_id = '{image_id}'").column("bytes").to_pylist()
-        if not found:
+        place = self._items.get(image_id)
+        if place is None:
             raise StoreError(
                 f"{self._benchmark.uri}: picture {image_id} of the benchmark is gone; materialize"
                 f" benchmark_fingerprints of {self._benchmark.partition} again"
             )
-        return bytes(found[0])
+        return _taken(self._benchmark, [place], "bytes")[0]
 
-    def _taken(self, places: list[int], column: str) -> list[bytes]:
-        values: list[bytes] = self._source.dataset().take(places, columns=[column])[column].to_pylist()
-        return values
+    @cached_property
+    def _items(self) -> dict[str, int]:
+        """Where each picture of the benchmark lies."""
+        ids = self._benchmark.read(["image_id"]).column("image_id").to_pylist()
+        return {image_id: place for place, image_id in enumerate(ids)}
+
+
+def _taken(table: Published, places: list[int], column: str) -> list[bytes]:
+    values: list[bytes] = table.dataset().take(places, columns=[column])[column].to_pylist()
+    return values
 
 
 def same_pictures(pictures: pl.DataFrame, benchmark: Benchmark, witness: Witness) -> pl.DataFrame:
@@ -98,8 +105,7 @@ def same_pictures(pictures: pl.DataFrame, benchmark: Benchmark, witness: Witness
     )
     mine, theirs = mine.filter(~pl.col("low_detail")), theirs.filter(~pl.col("low_detail"))
     near = _within(mine, theirs).filter(pl.col("pixel_hash") != pl.col("item_pixels"))
-    confirmed = _confirmed(_likely(near, witness), witness)
-    return pl.concat([equal.select(SAME.keys()), confirmed])
+    return pl.concat([equal.select(SAME.keys()), _confirmed(near, benchmark, witness)])
 
 
 def _within(mine: pl.DataFrame, theirs: pl.DataFrame) -> pl.DataFrame:
@@ -116,24 +122,47 @@ def _within(mine: pl.DataFrame, theirs: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def _likely(pairs: pl.DataFrame, witness: Witness) -> pl.DataFrame:
-    """Pairs that may be the same as far as their signatures show."""
-    kept = [pairs.clear()]
-    for start in range(0, len(pairs), PAIRS_AT_ONCE):
-        part = pairs.slice(start, PAIRS_AT_ONCE)
-        places, at = np.unique(part["place"].to_numpy().astype(np.int64), return_inverse=True)
-        read = witness.signatures(places)
-        told = relations((read[i], other) for i, other in zip(at.tolist(), part["signature"], strict=True))
-        kept.append(part.filter(pl.Series([t.relation == "same" for t in told], dtype=pl.Boolean)))
-    return pl.concat(kept)
+def _confirmed(pairs: pl.DataFrame, benchmark: Benchmark, witness: Witness) -> pl.DataFrame:
+    """Those of the pairs that are the same, by the ledger's two looks; none is looked at twice."""
+    if pairs.is_empty():
+        return pl.DataFrame(schema=SAME)
+    mine = pairs.select("pixel_hash", "place").unique("pixel_hash", keep="first").sort("place")
+    theirs = pairs.select("item_pixels", "image_id", "signature").unique("item_pixels", keep="first")
+    theirs = theirs.sort("item_pixels")
+    count, places = len(mine), mine["place"].to_numpy().astype(np.int64)
+
+    def signatures(wanted: Rows) -> Sequence[bytes]:
+        read = iter(witness.signatures(places[wanted[wanted < count]]))
+        return [next(read) if row < count else signed[row - count] for row in wanted.tolist()]
+
+    def picture(row: int) -> bytes:
+        return witness.picture(int(places[row])) if row < count else witness.item_picture(ids[row - count])
+
+    ids, signed = theirs["image_id"].to_list(), theirs["signature"].to_list()
+    pixels = keys_of_hex(pl.concat([mine["pixel_hash"], theirs["item_pixels"]]).to_arrow())
+    at = [
+        pairs.select(column).join(side.with_row_index("at"), on=column, maintain_order="left")["at"]
+        for column, side in (("pixel_hash", mine), ("item_pixels", theirs))
+    ]
+    relation, score, _ = near_images.compared(
+        pixels,
+        at[0].to_numpy().astype(np.int64),
+        at[1].to_numpy().astype(np.int64) + count,
+        near_images.Witness(signatures, picture),
+        near_images.Memory(witness.objects, f"benchmark_pictures/{benchmark.name}", _showing(benchmark)),
+        witness.workers,
+    )
+    found = pairs.select("pixel_hash", "item_pixels", likeness=pl.Series(score), low_detail=pl.lit(False))
+    return found.filter(pl.Series(relation == near_images.SAME))
 
 
-def _confirmed(pairs: pl.DataFrame, witness: Witness) -> pl.DataFrame:
-    """Those of the pairs that are the same in a close-up; each picture of the benchmark is decoded once."""
-    item = lru_cache(CLOSEUPS)(lambda image_id: closeup(witness.item_picture(image_id), Limits()))
-    found: list[tuple[str, str, float, bool]] = []
-    for row in pairs.iter_rows(named=True):
-        told = closer(closeup(witness.picture(row["place"]), Limits()), item(row["image_id"]))
-        if told.relation == "same":
-            found.append((row["pixel_hash"], row["item_pixels"], told.score, False))
-    return pl.DataFrame(found, schema=SAME, orient="row")
+def _showing(benchmark: Benchmark) -> Callable[[pl.DataFrame], pl.DataFrame]:
+    """Of remembered pairs those with a picture that the benchmark still has: other sources may ask again."""
+    keys = keys_of_hex(benchmark.pictures["pixel_hash"].to_arrow())
+    shown = pl.DataFrame({"0": keys[:, 0], "1": keys[:, 1]}).unique()
+
+    def kept(known: pl.DataFrame) -> pl.DataFrame:
+        sides = [known.join(shown, left_on=[f"{s}0", f"{s}1"], right_on=["0", "1"], how="semi") for s in "ab"]
+        return pl.concat(sides).unique(maintain_order=True)
+
+    return kept

@@ -25,7 +25,7 @@ from infinity_assets.stages.publish import publish
 from infinity_assets.stages.tagged.stage import grouped
 from infinity_assets.stages.verdicts import KEEP
 from infinity_assets.store.digests import key_of
-from infinity_assets.store.tables import Published, Shard, Store, Transaction
+from infinity_assets.store.tables import Published, Shard, Transaction
 
 #: What the hits of one part of a source with one version of a benchmark's fingerprints follow from besides.
 SCAN_VERSION = key_of("scan", MATCH_VERSION, IMAGE_VERSION)
@@ -62,7 +62,7 @@ def materialize_contamination(
     if not benchmarks and store.published(CONTAMINATION, source) is None:
         return None
     versions = {name: table.data_version for name, table in benchmarks.items()}
-    scan = _Scan(store.begin(CONTAMINATION, source), store, tables, benchmarks, versions)
+    scan = _Scan(store.begin(CONTAMINATION, source), platform, tables, benchmarks, versions)
     shards = scan.shards()
     read = {table.table.name: table.data_version for table in tables}
     rows = scan.transaction.data_version(shards)
@@ -88,13 +88,14 @@ class _Scan:
     def __init__(
         self,
         transaction: Transaction,
-        store: Store,
+        platform: Platform,
         tables: Sequence[Published],
         benchmarks: Mapping[str, Published],
         versions: Mapping[str, str],
     ) -> None:
         self.transaction = transaction
-        self._store = store
+        self._store = platform.store
+        self._workers = platform.settings.workers
         self._source = tables[0].partition
         self._parts = [(table, part) for table in tables for part in table.shards]
         self._published = benchmarks
@@ -184,7 +185,8 @@ class _Scan:
         return self._store.require(IMAGES, self._source)
 
     def _witness(self, benchmark: str) -> Witness:
-        return StoredPictures(self._pictures, self._store.require(IMAGES, benchmark))
+        images = self._store.require(IMAGES, benchmark)
+        return StoredPictures(self._pictures, images, self._store.objects, self._workers)
 
 
 def _kept(table: Published, part: Shard) -> pa.Table:

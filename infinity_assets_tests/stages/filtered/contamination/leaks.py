@@ -22,6 +22,7 @@ from infinity_assets.stages.filtered.contamination.match import find_contaminati
 from infinity_assets.stages.images.limits import Limits
 from infinity_assets.stages.images.schema import IMAGES, measure_batch
 from infinity_assets.stages.unified.schema import UNIFIED
+from infinity_assets.store.objects import Objects
 
 MISSING = b""  #: stands for a picture whose file is gone
 
@@ -93,7 +94,10 @@ def images_of(said: Sequence[tuple[str, str, Sequence[bytes]]]) -> pl.DataFrame:
 class InMemory:
     """A witness over measured pictures."""
 
+    workers = 1
+
     def __init__(self, mine: pl.DataFrame, theirs: pl.DataFrame) -> None:
+        self.objects = Objects("memory://")
         self._mine = mine
         self._theirs = dict(zip(theirs["image_id"], theirs["bytes"], strict=True))
 
