@@ -11,7 +11,7 @@ import dagster as dg
 from infinity_assets.automation import schedules, sensors
 from infinity_assets.automation.benchmarks import benchmarks_read
 from infinity_assets.orchestration import jobs
-from infinity_assets.orchestration.model_steps import tagging_step
+from infinity_assets.orchestration.model_steps import scoring_step, tagging_step
 from infinity_assets.orchestration.progress import Listener, nobody
 from infinity_assets.orchestration.resources import resources
 from infinity_assets.partitions import benchmark_partitions, source_partitions, training_stage_partitions
@@ -25,6 +25,7 @@ from infinity_assets.stages.exported.asset import exported_assets
 from infinity_assets.stages.filtered.asset import filtered_assets
 from infinity_assets.stages.mixed.asset import mixed_assets
 from infinity_assets.stages.raw.asset import raw_assets
+from infinity_assets.stages.scored.asset import scored_assets
 from infinity_assets.stages.synthesized.asset import synthesized_assets
 from infinity_assets.stages.tag_associations.asset import tag_associations_assets
 from infinity_assets.stages.tagged.asset import tagged_assets
@@ -59,6 +60,7 @@ def platform_defs(platform: Platform, listener: Listener = nobody) -> dg.Definit
             tagged_assets(sources, tagging_step(platform)),
             tag_associations_assets(),
             synthesized_assets(sources),
+            scored_assets(sources, scoring_step(platform)),
             benchmark_fingerprints_assets(benchmarks),
             filtered_assets(sources),
             mixed_assets(training_stages),

@@ -17,6 +17,7 @@ from infinity_assets.sources.catalogue import Catalogue, load_catalogue
 from infinity_assets.stages.filtered.policy import Policy, load_policy
 from infinity_assets.stages.filtered.schema import FILTERED
 from infinity_assets.stages.mixed.spec import MixSpec, load_mixes
+from infinity_assets.stages.scored.policy import ScoringPolicy, load_scoring_policy
 from infinity_assets.stages.synthesized.policy import SynthesisPolicy, load_synthesis_policy
 from infinity_assets.stages.synthesized.schema import SYNTHESIZED
 from infinity_assets.stages.tag_associations.policy import AssociationPolicy, load_association_policy
@@ -76,8 +77,20 @@ class Platform:
 
     @cached_property
     def synthesis(self) -> SynthesisPolicy:
-        """What is asked of which picture, and what is kept of it."""
-        return load_synthesis_policy(self._beside("synthesis.yaml"))
+        """What is asked of which picture, and what is kept of it.
+
+        Raises:
+            CatalogueError: if the file is wrong, or names an engine that ``engines.yaml`` does not have.
+        """
+        policy = load_synthesis_policy(self._beside("synthesis.yaml"))
+        for name in policy.engines:
+            self.engine(name)
+        return policy
+
+    @cached_property
+    def scoring(self) -> ScoringPolicy:
+        """Which model scores samples."""
+        return load_scoring_policy(self._beside("scoring.yaml"))
 
     @cached_property
     def engines(self) -> Mapping[str, EngineConfig]:

@@ -18,6 +18,7 @@ from infinity_assets.stages.images.schema import IMAGES
 from infinity_assets.stages.mixed.schema import MIXED
 from infinity_assets.stages.publish import count
 from infinity_assets.stages.raw.schema import RAW
+from infinity_assets.stages.scored.schema import SCORED
 from infinity_assets.stages.synthesized.schema import SYNTHESIS_QA, SYNTHESIZED
 from infinity_assets.stages.tagged.schema import TAGGED
 from infinity_assets.stages.unified.schema import UNIFIED
@@ -33,6 +34,7 @@ SOURCE_TABLES: tuple[TableSpec, ...] = (
     TAGGED,
     SYNTHESIS_QA,
     SYNTHESIZED,
+    SCORED,
     FILTERED,
 )
 

@@ -41,6 +41,11 @@ SYNTHESIZE: Final = dg.define_asset_job(
     selection=[*_SYNTHESIZED, "filtered"],
     description="Write new conversations about the pictures of a source, and filter them with its samples.",
 )
+SCORE: Final = dg.define_asset_job(
+    "score",
+    selection=["scored", "filtered"],
+    description="Score the samples of a source with the model that scoring.yaml names, and filter them anew.",
+)
 ASSOCIATE: Final = dg.define_asset_job(
     "associate",
     selection=["tag_associations"],
@@ -59,4 +64,4 @@ MIX: Final = dg.define_asset_job(
     selection=dg.AssetSelection.groups(groups.MIX, groups.EXPORT),
     description="Plan one training stage from all published sources, and write it in every format.",
 )
-ALL: Final = (SOURCE_PIPELINE, INGEST, DECIDE, CONVERGE, ASSOCIATE, SYNTHESIZE, BENCHMARK, MIX)
+ALL: Final = (SOURCE_PIPELINE, INGEST, DECIDE, CONVERGE, ASSOCIATE, SYNTHESIZE, SCORE, BENCHMARK, MIX)

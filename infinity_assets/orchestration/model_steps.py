@@ -28,7 +28,19 @@ def tagging_step(platform: Platform) -> ModelStep | None:
     settings = platform.settings
     if settings.tagger == "captions":
         return None
-    container: dict[str, Any] = {"resources": {"limits": {"nvidia.com/gpu": str(settings.tagger_workers)}}}
-    if settings.tagger_image is not None:
-        container["image"] = settings.tagger_image
+    return _on_gpus(settings.tagger_workers, settings.tagger_image)
+
+
+def scoring_step(platform: Platform) -> ModelStep | None:
+    """What ``scored`` asks for: a GPU where the engine is a server of its own, else None."""
+    name = platform.scoring.engine
+    if name is None or platform.engine(name).engine != "vllm":
+        return None
+    return _on_gpus(1, platform.settings.tagger_image)
+
+
+def _on_gpus(count: int, image: str | None) -> ModelStep:
+    container: dict[str, Any] = {"resources": {"limits": {"nvidia.com/gpu": str(count)}}}
+    if image is not None:
+        container["image"] = image
     return ModelStep({"dagster-k8s/config": {"container_config": container}}, GPU_POOL)

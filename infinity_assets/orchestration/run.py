@@ -15,6 +15,7 @@ from infinity_assets.platform import Platform
 from infinity_assets.sources.catalogue import benchmarks_in
 from infinity_assets.sources.model import TRAINING_STAGES
 from infinity_assets.stages.duplicate_ledger.stage import moved
+from infinity_assets.stages.scored.inputs import behind as scores_behind
 from infinity_assets.stages.synthesized.stage import behind as synthesis_behind
 from infinity_assets.stages.tag_associations.schema import WHOLE
 
@@ -44,10 +45,10 @@ def run_pipeline(
 ) -> RunReport:
     """Materialize these sources from their files to the filters, then every mix that they may enter.
 
-    Four phases: ``raw`` to ``unified`` for each source; the ledger and what follows from it for each, also
+    Five phases: ``raw`` to ``unified`` for each source; the ledger and what follows from it for each, also
     for other sources whose slice changed; associations of the seed set, and synthesis where tags or
-    associations moved; plans and exports of each training stage. A source that fails stops
-    no other: it is left out of the phases after, where its last published version is used.
+    associations moved; scores, where an engine is named; plans and exports of each training stage. A source
+    that fails stops no other: it is left out of the phases after, where its last published version is used.
 
     Args:
         platform: settings, store, catalogue.
@@ -94,6 +95,9 @@ def run_pipeline(
         for name in platform.catalogue:
             if name not in failed and synthesis_behind(platform, name):
                 run("synthesize", name)
+        for name in platform.catalogue:
+            if name not in failed and scores_behind(platform, name):
+                run("score", name)
         for stage in TRAINING_STAGES:
             if stage in wanted:
                 run("mix", stage)

@@ -16,6 +16,7 @@ from infinity_assets.stages.images.schema import IMAGES
 from infinity_assets.stages.mixed.schema import MIXED
 from infinity_assets.stages.publish import Counts, count
 from infinity_assets.stages.raw.schema import RAW
+from infinity_assets.stages.scored.schema import AXES, SCORED
 from infinity_assets.stages.synthesized.schema import SYNTHESIS_PLAN, SYNTHESIS_QA, SYNTHESIZED
 from infinity_assets.stages.tag_associations.schema import TAG_ASSOCIATIONS
 from infinity_assets.stages.tagged.schema import TAGGED
@@ -42,6 +43,7 @@ TABLES: Final[Mapping[str, TableSpec]] = {
         SYNTHESIS_PLAN,
         SYNTHESIS_QA,
         SYNTHESIZED,
+        SCORED,
         FILTERED,
         MIXED,
     )
@@ -69,6 +71,7 @@ _PLAIN_COLUMNS: Final[Mapping[str, tuple[str, ...]]] = {
     "raw": ("path", "root", "bytes", "content_hash", "error"),
     "synthesis_plan": ("instruction_l3", "image_id", "score", "chosen_by", "style"),
     "synthesis_qa": ("instruction_l3", "style", "question", "answer", "judge_score", "verdict", "reason"),
+    "scored": ("sample_id", "loss", *AXES, "loss_problem", "ratings_problem"),
     "tag_associations": ("level", "instruction", "image_tag", "count", "tfidf", "pmi"),
     "duplicate_ledger": ("sample_id", "winner_id", "kind", "distance"),
 }

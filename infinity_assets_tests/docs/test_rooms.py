@@ -23,6 +23,7 @@ STAGES = (
     ("tagged",),
     ("tag_associations",),
     ("synthesized",),
+    ("scored",),
     ("benchmark_fingerprints",),
     ("filtered",),
     ("mixed",),

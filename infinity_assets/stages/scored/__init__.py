@@ -1,0 +1,1 @@
+"""Scores by a model: the loss of every answer, and FineVision's four ratings."""

@@ -1,0 +1,163 @@
+"""Materializing ``scored``: each sample is asked about once for each scorer; what was paid for is kept."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Any
+
+import polars as pl
+import pyarrow as pa
+
+from infinity_assets.models.vlm.ask import complete_all
+from infinity_assets.models.vlm.budget import Budget
+from infinity_assets.models.vlm.cache import ReplyCache
+from infinity_assets.models.vlm.config import EngineConfig
+from infinity_assets.models.vlm.engine import Engine
+from infinity_assets.models.vlm.engines import open_engine
+from infinity_assets.models.vlm.replies import Reply
+from infinity_assets.models.vlm.requests import Request
+from infinity_assets.stages.publish import StageResult, publish
+from infinity_assets.stages.scored.inputs import Inputs, engine_of
+from infinity_assets.stages.scored.policy import ScoringPolicy
+from infinity_assets.stages.scored.schema import AXES, SCORED
+from infinity_assets.stages.scored.score import PASSING, score_samples, to_table, unscored
+from infinity_assets.stages.tagged.stage import grouped
+from infinity_assets.stages.verdicts import KEEP
+from infinity_assets.store.digests import key_of, table_digest
+from infinity_assets.store.tables import Shard, Store, Transaction
+
+if TYPE_CHECKING:
+    from infinity_assets.platform import Platform
+
+
+def materialize_scored(platform: Platform, source: str, run_id: str) -> StageResult:
+    """Publish the scores of a source's samples. What has its scores from this scorer is not read.
+
+    Without an engine every score is null, and rows, notes and the asset page say so. Where the budget is
+    spent or the engine failed at some requests, what was paid for is published, and the next run asks for the
+    rest.
+
+    Raises:
+        StoreError: if ``unified`` or ``tagged`` was never published, or do not fit together.
+        CatalogueError: if ``engines.yaml`` does not have the engine that ``scoring.yaml`` names.
+        EngineError: the engine as a whole does not work.
+    """
+    policy, engine = platform.scoring, engine_of(platform)
+    inputs = Inputs(platform, source, policy, engine)
+    transaction = platform.store.begin(SCORED, source)
+    have = {key: transaction.have(key) for key in inputs.keys}
+    missing = [place for place, key in enumerate(inputs.keys) if have[key] is None]
+    spent = 0.0
+    with ExitStack() as opened:
+        scorer = None
+        if engine is not None and missing:
+            opened_engine = opened.enter_context(open_engine(engine, platform.settings.home / "logs"))
+            scorer = Scorer(platform.store, opened_engine, engine, policy)
+            opened.callback(scorer.close)
+        for group in grouped(missing, inputs.shards):
+            have |= _score(transaction, inputs, group, policy, scorer)
+        if scorer is not None:
+            spent = scorer.budget.spent
+    shards = [shard for key in inputs.keys if (shard := have[key]) is not None]
+    rows = inputs.rows
+    scored, rated = (sum(s.stats[name] for s in shards) for name in ("with_loss", "with_ratings"))
+    return publish(
+        transaction,
+        shards,
+        rows_in=rows,
+        run_id=run_id,
+        inputs=inputs.versions,
+        notes={
+            "engine": policy.engine or "none: scoring.yaml names no engine, so every score is null",
+            "model": f"{engine.model}@{engine.revision}" if engine else None,
+            "policy": f"{policy.name}@{policy.version}",
+            "with_loss": scored,
+            "with_ratings": rated,
+            "null_loss_share": 1 - scored / rows if rows else None,
+            "loss_problems": _sum(shards, "loss_problems"),
+            "ratings_problems": _sum(shards, "ratings_problems"),
+            "prompt_tokens": sum(s.stats["prompt_tokens"] for s in shards),
+            "completion_tokens": sum(s.stats["completion_tokens"] for s in shards),
+            **({"cost_of_this_run": spent, "currency": engine.prices.currency} if engine else {}),
+        },
+    )
+
+
+class Scorer:
+    """An engine that is open, with what it may spend and the replies that were paid for."""
+
+    def __init__(self, store: Store, engine: Engine, config: EngineConfig, policy: ScoringPolicy) -> None:
+        self._engine, self._config = engine, config
+        self._cache = ReplyCache(store.objects)
+        self.budget = Budget(policy.budget)
+        self.model = f"{config.model}@{config.revision}"
+
+    def ask(self, requests: Iterable[Request]) -> list[Reply]:
+        """Replies in the order of the requests."""
+        return complete_all(
+            self._engine,
+            requests,
+            cache=self._cache,
+            budget=self.budget,
+            prices=self._config.prices,
+            concurrency=self._config.concurrency,
+        )
+
+    def close(self) -> None:
+        """Leave the kept replies in order."""
+        self._cache.close()
+
+
+def _score(
+    transaction: Transaction,
+    inputs: Inputs,
+    places: Sequence[int],
+    policy: ScoringPolicy,
+    scorer: Scorer | None,
+) -> Iterator[tuple[str, Shard]]:
+    """Score several shards together, and stage each under its key; beside it where more may come."""
+    parts = {place: inputs.samples(place) for place in places}
+    samples = [sample for part in parts.values() for sample in part]
+    if scorer is None:
+        rows = unscored(samples)
+    else:
+        rows = score_samples(samples, inputs.shown, policy, scorer.ask, scorer.model)
+    first = 0
+    for place, part in parts.items():
+        key = inputs.keys[place]
+        table = to_table(rows[first : first + len(part)], key)
+        first += len(part)
+        stats = _stats(table) | {"ids": inputs.ids(place)}
+        passing = stats["passing"] > 0
+        yield key, transaction.stage(key_of(key, table_digest(table)) if passing else key, table, stats)
+
+
+def _stats(table: pa.Table) -> dict[str, Any]:
+    frame = pl.DataFrame(pl.from_arrow(table))
+    problems = frame.select(pl.col("loss_problem", "ratings_problem").is_in(list(PASSING)))
+    rated = pl.any_horizontal(pl.col(axis).is_not_null() for axis in AXES)
+    return {
+        "verdicts": {KEEP: len(frame)},
+        "kept": frame["sample_id"].head(5).to_list(),
+        "with_loss": int(frame["loss"].is_not_null().sum()),
+        "with_ratings": int(frame.select(rated.sum()).item()) if len(frame) else 0,
+        "loss_problems": _counts(frame["loss_problem"]),
+        "ratings_problems": _counts(frame["ratings_problem"]),
+        "prompt_tokens": int(frame["prompt_tokens"].sum()),
+        "completion_tokens": int(frame["completion_tokens"].sum()),
+        "passing": int(problems.select(pl.any_horizontal(pl.all()).sum()).item() or 0),
+    }
+
+
+def _counts(codes: pl.Series) -> dict[str, int]:
+    counted = codes.drop_nulls().value_counts().sort(codes.name)
+    return {str(code): int(n) for code, n in counted.iter_rows()}
+
+
+def _sum(shards: Sequence[Shard], name: str) -> dict[str, int]:
+    total: dict[str, int] = {}
+    for shard in shards:
+        for code, n in shard.stats[name].items():
+            total[code] = total.get(code, 0) + n
+    return dict(sorted(total.items()))
