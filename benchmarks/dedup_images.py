@@ -230,13 +230,25 @@ class Truth:
         }
 
     def print_kinds(self, found: dict[str, Pairs]) -> None:
-        """Recall by what was done to the copy."""
+        """Recall by what was done to the copy, and of what the wrong pairs are."""
         kinds = {pair: max(self._files[name].copied for name in pair) or "real" for pair in self.same}
         total = Counter(kinds.values())
         print(f"\n{'recall of copies':<20}{'pairs':>6}" + "".join(f"{name[:18]:>20}" for name in found))
         for kind, count in sorted(total.items()):
             hits = (sum(kinds[p] == kind for p in pairs & self.same) for pairs in found.values())
             print(f"{kind:<20}{count:>6}" + "".join(f"{hit / count:>20.1%}" for hit in hits))
+        wrong = {
+            side: Counter(self._folders(pair) for pair in pairs - self.same if self.is_different(pair))
+            for side, pairs in found.items()
+        }
+        print(f"\n{'different, joined':<26}" + "".join(f"{name[:18]:>20}" for name in found))
+        for folders in sorted({folders for counts in wrong.values() for folders in counts}):
+            print(f"{folders[:26]:<26}" + "".join(f"{counts[folders]:>20}" for counts in wrong.values()))
+
+    def _folders(self, pair: tuple[str, str]) -> str:
+        """Where the two are from."""
+        origins = (self._files[name].origin.split("/") for name in pair)
+        return " & ".join(sorted({parts[1] if parts[0] == "drawn" else parts[0] for parts in origins}))
 
 
 def _pair(a: str, b: str) -> tuple[str, str]:
