@@ -16,6 +16,7 @@ from infinity_assets.orchestration.run import run_pipeline
 from infinity_assets.platform import Platform
 from infinity_assets.settings import Settings
 from infinity_assets.stages.benchmark_fingerprints.stage import materialize_benchmark_fingerprints
+from infinity_assets.stages.deduped.schema import DEDUPED
 from infinity_assets.stages.filtered.contamination import scan
 from infinity_assets.stages.filtered.contamination.check import not_compared, to_compare
 from infinity_assets.stages.filtered.contamination.kinds import CONTAMINATION
@@ -24,6 +25,7 @@ from infinity_assets.stages.filtered.stage import materialize_filtered
 from infinity_assets.stages.mixed.schema import MIXED
 from infinity_assets.stages.mixed.stage import materialize_mixed
 from infinity_assets.stages.publish import CriticalCheckFailed
+from infinity_assets.stages.unified.schema import UNIFIED
 from infinity_assets_tests.conftest import Site, ingest, jsonl, talk
 from infinity_assets_tests.stages.filtered.contamination.leaks import drawing, encoded_again
 
@@ -139,6 +141,37 @@ def test_benchmarks_come_and_go(folder: Path, compared, in_process) -> None:
     assert not_compared(platform(site), "photos") == []
     files = [p for p in (folder / "home" / "dagster").rglob("*") if p.is_file()]
     assert [p for p in files if SECRET.encode() in p.read_bytes()] == [], "Dagster's records hold no text"
+
+
+def test_what_a_contaminated_winner_shadowed_takes_its_place(tmp_path: Path, in_process) -> None:
+    """Lost otherwise: clean samples that yielded to a conversation in which a benchmark stands."""
+    site = Site(tmp_path)
+    clean = {i: talk(f"clean{i}", f"{i}.png", question="Is the sky clear?", answer="It is.") for i in (9, 4)}
+    leaks = {9: ASKED, 4: LONG}
+    rows = []
+    for i, row in clean.items():
+        leak = [{"from": "human", "value": leaks[i]}, {"from": "gpt", "value": "I see three."}]
+        rows.append(row | {"id": f"leak{i}", "conversations": row["conversations"] + leak})
+    pictures = {"4.png": drawing(4), "9.png": drawing(9)}
+    site.add("photos", {"rows.jsonl": jsonl([*rows, *clean.values()]), **pictures}, stages=["3"])
+
+    def verdicts(table) -> dict[str, str]:
+        store = platform(site).store
+        names = store.require(UNIFIED, "photos").read(["sample_id", "native_id"]).to_pylist()
+        known = {row["sample_id"]: row["native_id"] for row in names}
+        found = store.require(table, "photos").read(["sample_id", "verdict", "reason"]).to_pylist()
+        return {known[row["sample_id"]]: row["reason"] or row["verdict"] for row in found}
+
+    assert run(site).ok
+    shadowed = {"leak9": "keep", "leak4": "keep", "clean9": "shared_turns", "clean4": "shared_turns"}
+    assert verdicts(DEDUPED) == shadowed
+    add_exam(site)
+    add_quiz(site)
+    assert run(site).ok
+    assert verdicts(DEDUPED) == dict.fromkeys(shadowed, "keep")
+    leaking = {"leak9": "contaminated", "leak4": "contaminated_text"}
+    assert verdicts(FILTERED) == leaking | {"clean9": "keep", "clean4": "keep"}
+    assert platform(site).store.require(MIXED, "3").notes["lines"] == 2
 
 
 @pytest.fixture
