@@ -20,6 +20,7 @@ from infinity_assets.stages.duplicate_ledger.schema import KINDS
 from infinity_assets.stages.exported.formats import EXPORTERS
 from infinity_assets.stages.filtered.contamination.kinds import KINDS as LEAKS
 from infinity_assets.stages.filtered.policy import LICENCE_CODES, RULES, load_policy
+from infinity_assets.stages.filtered.scores import SCORE_RULES
 from infinity_assets.stages.images.limits import IMAGE_REASONS
 from infinity_assets.stages.mixed.plan import MIX_REASONS
 from infinity_assets.stages.synthesized.lines import DROPPED as WRITTEN_REASONS
@@ -72,6 +73,19 @@ def test_the_table_of_duplicates_has_every_kind_and_what_the_default_policy_does
     assert {kind for kind, action in told.items() if action.startswith("drop")} == dropping
 
 
+def test_the_table_of_scores_is_the_default_policy():
+    """Lost otherwise: a lead who reads another percentile than the one that marks."""
+    policy = load_policy(None).scores
+    told = {code(row[0])[0]: row[1:] for row in table("docs/lead.md", "Scores by a model")}
+    assert list(told) == list(SCORE_RULES)
+    assert told.pop("high_loss")[1:] == [
+        f"above the {policy.high_loss.percentile:g}th percentile of its like",
+        policy.high_loss.action,
+    ]
+    for name, (_, fails, action) in told.items():
+        assert (fails, action) == (f"below {policy.rating(name).limit}", policy.rating(name).action), name
+
+
 def test_every_reason_code_is_explained_and_none_invented():
     """Lost otherwise: a reason on a sample's page that no page explains."""
     text = (ROOT / "docs" / "researcher.md").read_text("utf-8").split("## Reason codes", 1)[1]
@@ -84,6 +98,7 @@ def test_every_reason_code_is_explained_and_none_invented():
         *WRITTEN_REASONS,
         *PROBLEMS,
         *LICENCE_CODES,
+        *SCORE_RULES,
         *LEAKS,
         *OTHER_REASONS,
     }

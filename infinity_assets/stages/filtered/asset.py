@@ -28,6 +28,7 @@ STAGE = StageAsset(
         dg.AssetDep("images"),
         dg.AssetDep("tagged"),
         dg.AssetDep("synthesized"),
+        dg.AssetDep("scored"),  # read where it is there
         dg.AssetDep("benchmark_fingerprints", partition_mapping=dg.AllPartitionMapping()),
     ),
     extra_checks=("drop_rate_drift",),

@@ -16,7 +16,8 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 from infinity_assets.errors import CatalogueError
 from infinity_assets.sources.model import Category
 from infinity_assets.stages.duplicate_ledger.policy import DuplicatePolicy
-from infinity_assets.stages.filtered.contamination.kinds import ContaminationPolicy
+from infinity_assets.stages.filtered.contamination.kinds import KINDS, ContaminationPolicy
+from infinity_assets.stages.filtered.scores import SCORE_RULES, ScorePolicy
 from infinity_assets.yaml_file import read_validated
 
 DEFAULT = Path(__file__).parents[2] / "policies" / "default.yaml"
@@ -59,6 +60,9 @@ RULES: Final[Mapping[str, Rule]] = {
 
 #: Codes of the licence, before all rules. ``unlicensed`` covers denied and unknown licences.
 LICENCE_CODES: Final = ("unlicensed", "licence_noncommercial")
+
+#: Every finding that a sample may have, dropped or not.
+MARKS: Final = frozenset({*RULES, *SCORE_RULES, *KINDS, *LICENCE_CODES})
 
 
 class _Model(BaseModel):
@@ -125,6 +129,7 @@ class Policy(_Model):
     yes_bias: BalancePolicy
     letter_bias: BalancePolicy
     contamination: ContaminationPolicy = ContaminationPolicy()
+    scores: ScorePolicy = ScorePolicy()
     duplicates: DuplicatePolicy = DuplicatePolicy()  #: of the ledger; it decides nothing here
     picture_tags: PictureTagPolicy = PictureTagPolicy()  #: of ``tagged``, likewise
 
@@ -146,6 +151,7 @@ class Policy(_Model):
             content["yes_bias"],
             content["letter_bias"],
             *content["contamination"].values(),
+            *content["scores"].values(),
         ):
             del part["source"]
         return blake3.blake3(json.dumps(content, sort_keys=True).encode()).hexdigest(length=16)

@@ -12,6 +12,7 @@ from infinity_assets.stages.filtered.contamination.kinds import CONTAMINATION, F
 from infinity_assets.stages.filtered.measures import MEASURES, from_map, measure_batch, to_map
 from infinity_assets.stages.filtered.policy import RULES, BalancePolicy, Policy
 from infinity_assets.stages.filtered.schema import FILTERED
+from infinity_assets.stages.filtered.scores import NO_SCORES, score_findings
 from infinity_assets.stages.verdicts import DROP, KEEP
 
 #: The contamination of samples of which none was found to hold an item.
@@ -25,6 +26,7 @@ def filter_batch(
     category: str,
     languages: Collection[str],
     hits: pl.DataFrame = NO_HITS,
+    scores: pl.DataFrame = NO_SCORES,
 ) -> pa.Table:
     """Measure a batch and judge it.
 
@@ -35,16 +37,22 @@ def filter_batch(
         category: the source's category.
         languages: the source's languages.
         hits: rows of ``contamination``, at least of those samples.
+        scores: what a model said of them, see :data:`~.scores.NO_SCORES`; a sample may be missing.
 
     Returns:
         One row for each sample, in order, in the schema of ``filtered``.
     """
     measures = measure_batch(rows, images, languages)
-    return decide(rows.column("sample_id"), rows.column("licence"), measures, policy, category, hits)
+    return decide(rows.column("sample_id"), rows.column("licence"), measures, policy, category, hits, scores)
 
 
 def decide_again(
-    stored: pa.Table, licences: pa.Table, policy: Policy, category: str, hits: pl.DataFrame = NO_HITS
+    stored: pa.Table,
+    licences: pa.Table,
+    policy: Policy,
+    category: str,
+    hits: pl.DataFrame = NO_HITS,
+    scores: pl.DataFrame = NO_SCORES,
 ) -> pa.Table:
     """New verdicts from stored measures.
 
@@ -54,16 +62,20 @@ def decide_again(
         policy: the thresholds.
         category: the source's category.
         hits: rows of ``contamination``, at least of those samples.
+        scores: as there.
 
     Returns:
         As :func:`filter_batch`, with the measures unchanged.
     """
-    ids = pl.DataFrame({"sample_id": stored.column("sample_id").to_pylist()}, schema={"sample_id": pl.String})
-    joined = ids.join(
+    named = pl.DataFrame(
+        {"sample_id": stored.column("sample_id").to_pylist()}, schema={"sample_id": pl.String}
+    )
+    joined = named.join(
         pl.DataFrame(pl.from_arrow(licences)), on="sample_id", how="left", maintain_order="left"
     )
     measures = from_map(stored.column("measures"))
-    return decide(stored.column("sample_id"), joined["licence"].to_arrow(), measures, policy, category, hits)
+    ids = stored.column("sample_id")
+    return decide(ids, joined["licence"].to_arrow(), measures, policy, category, hits, scores)
 
 
 def decide(
@@ -73,8 +85,9 @@ def decide(
     policy: Policy,
     category: str,
     hits: pl.DataFrame = NO_HITS,
+    scores: pl.DataFrame = NO_SCORES,
 ) -> pa.Table:
-    """Verdicts of a batch: contamination, then the licence, then the rules in their order.
+    """Verdicts of a batch: contamination, the licence, the rules in their order, then a model's scores.
 
     Findings stand in that order, and the first that drops is the reason.
 
@@ -85,10 +98,14 @@ def decide(
         policy: the thresholds.
         category: the source's category.
         hits: rows of ``contamination``, at least of those samples.
+        scores: what a model said of them, see :data:`~.scores.NO_SCORES`; a sample may be missing.
     """
     leaks = contamination_of(sample_ids, hits)
     frame = measures.select(MEASURES).with_columns(licence=pl.Series(pl.from_arrow(licences)).cast(pl.String))
-    frame = pl.concat([frame, leaks.select(KINDS.keys())], how="horizontal")
+    said = pl.DataFrame({"sample_id": pl.Series(pl.from_arrow(sample_ids), dtype=pl.String)}).join(
+        scores, on="sample_id", how="left", maintain_order="left"
+    )
+    frame = pl.concat([frame, leaks.select(KINDS.keys()), said.drop("sample_id")], how="horizontal")
     found, reasons, details = _licence(frame["licence"], policy)
     leaking = {kind: pl.when(pl.col(kind).is_not_null()).then(pl.lit(kind)) for kind in KINDS}
     found = [*leaking.values(), *found]
@@ -108,6 +125,8 @@ def decide(
             )
             reasons.append(pl.when(fails).then(pl.lit(code)))
             details.append(pl.when(fails).then(text))
+    said_found, said_reasons, said_details = score_findings(policy.scores)
+    found, reasons, details = [*found, *said_found], [*reasons, *said_reasons], [*details, *said_details]
     judged = frame.select(
         findings=pl.concat_list(found).list.drop_nulls(),
         reason=pl.coalesce(reasons),

@@ -23,9 +23,11 @@ from infinity_assets.stages.filtered.measures import (
 from infinity_assets.stages.filtered.policy import Policy
 from infinity_assets.stages.filtered.rules import NO_HITS, balance, decide_again, filter_batch
 from infinity_assets.stages.filtered.schema import FILTERED
+from infinity_assets.stages.filtered.scores import NO_SCORES, Scores
 from infinity_assets.stages.images.measure import MEASURE_VERSION as IMAGE_VERSION
 from infinity_assets.stages.images.schema import IMAGES
 from infinity_assets.stages.publish import StageResult, publish, verdict_stats
+from infinity_assets.stages.scored.schema import SCORED
 from infinity_assets.stages.synthesized.schema import SYNTHESIZED
 from infinity_assets.stages.tagged.schema import TAGGED
 from infinity_assets.stages.tagged.stage import grouped, kept_rows, require_parallel
@@ -54,6 +56,8 @@ def materialize_filtered(platform: Platform, source: str, run_id: str) -> StageR
     compared = [table for table in (unified, talks) if table is not None]
     contamination = materialize_contamination(platform, compared, run_id)
     leaks = contamination.shards if contamination else ()
+    scored = platform.store.published(SCORED, source)
+    scores = Scores(scored, platform.policy.scores) if scored else None
     transaction, spec = platform.store.begin(FILTERED, source), platform.catalogue[source].spec
     work = _Work(
         transaction,
@@ -62,13 +66,14 @@ def materialize_filtered(platform: Platform, source: str, run_id: str) -> StageR
         images,
         contamination,
         leaks[: len(unified.shards)],
+        scores,
         platform.policy,
         spec,
     )
     shards = work.shards()
     if talks is not None:  # what was written is filtered like what was read
         rest = leaks[len(unified.shards) :]
-        work = _Work(transaction, talks, talks, images, contamination, rest, platform.policy, spec)
+        work = _Work(transaction, talks, talks, images, contamination, rest, scores, platform.policy, spec)
         shards += work.shards()
     findings: Counter[str] = Counter()
     answers: Counter[str] = Counter()
@@ -87,11 +92,13 @@ def materialize_filtered(platform: Platform, source: str, run_id: str) -> StageR
             "policy": platform.policy.hash,
             **({SYNTHESIZED.name: talks.data_version} if talks else {}),
             **({CONTAMINATION.name: contamination.data_version} if contamination else {}),
+            **({SCORED.name: scored.data_version} if scored else {}),
         },
         notes={
             "policy": f"{platform.policy.name}@{platform.policy.version}",
             "findings": dict(sorted(findings.items())),
             **({CONTAMINATION.name: contamination.notes["hits"]} if contamination else {}),
+            **(scores.notes if scores else {}),
             **balance(answers, platform.policy),
         },
     )
@@ -108,6 +115,7 @@ class _Work:
         images: Published,
         contamination: Published | None,
         leaks: Sequence[Shard],
+        scores: Scores | None,
         policy: Policy,
         spec: SourceSpec,
     ) -> None:
@@ -116,7 +124,7 @@ class _Work:
         self.tagged = tagged
         self.policy = policy
         self.spec = spec
-        self._contamination = contamination
+        self._contamination, self._scores = contamination, scores
         # Empty where no benchmark was ever published.
         self._leaks: Sequence[Shard | None] = leaks or [None] * len(unified.shards)
         self._images: Callable[[], pl.DataFrame] = cache(lambda: _narrow(images))
@@ -132,7 +140,10 @@ class _Work:
         ]
         leaks = [shard.digest if shard and shard.rows else "" for shard in self._leaks]
         decided = (self.policy.hash, self.spec.category)
-        keys = [key_of("filtered", m, *decided, leak) for m, leak in zip(measured, leaks, strict=True)]
+        said = [self._scores.key(shard) if self._scores else "" for shard in self.tagged.shards]
+        keys = [
+            key_of("filtered", m, *decided, *more) for m, *more in zip(measured, leaks, said, strict=True)
+        ]
         have = {key: self.transaction.have(key) for key in keys}
         new = []
         for place, key in enumerate(keys):
@@ -152,12 +163,17 @@ class _Work:
             return NO_HITS
         return pl.DataFrame(pl.from_arrow(self._contamination.read_shard(shard)))
 
+    def _said(self, place: int) -> pl.DataFrame:
+        return self._scores.of(self.tagged.shards[place]) if self._scores else NO_SCORES
+
     def _judge_again(self, key: str, earlier: Shard, place: int) -> Shard:
         mine, base = self.unified.shards[place], self.transaction.base
         assert base is not None
         stored = base.read_shard(earlier, ["sample_id", "measures"])
         licences = self.unified.read_shard(mine, ["sample_id", "licence"])
-        table = decide_again(stored, licences, self.policy, self.spec.category, self._hits(place))
+        table = decide_again(
+            stored, licences, self.policy, self.spec.category, self._hits(place), self._said(place)
+        )
         return self._stage(key, table, earlier.stats["measured"], dict(earlier.stats["answers"]))
 
     def _measure(self, places: Mapping[str, tuple[int, str]], languages: list[str]) -> dict[str, Shard]:
@@ -167,8 +183,9 @@ class _Work:
             kept = self.tagged.read_shard(self.tagged.shards[place], ["sample_id", "verdict"])
             rows.append(kept_rows(self.unified, self.unified.shards[place], kept, UNIFIED_COLUMNS))
         hits = pl.concat([self._hits(place) for place, _ in places.values()])
+        said = pl.concat([self._said(place) for place, _ in places.values()])
         judged = filter_batch(
-            pa.concat_tables(rows), self._images(), self.policy, self.spec.category, languages, hits
+            pa.concat_tables(rows), self._images(), self.policy, self.spec.category, languages, hits, said
         )
         staged, first = {}, 0
         for (key, (_, measured)), part in zip(places.items(), rows, strict=True):

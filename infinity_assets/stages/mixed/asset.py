@@ -31,6 +31,7 @@ STAGE = StageAsset(
     deps=(
         dg.AssetDep("unified", partition_mapping=_ALL_SOURCES),
         dg.AssetDep("synthesized", partition_mapping=_ALL_SOURCES),
+        dg.AssetDep("scored", partition_mapping=_ALL_SOURCES),  # read where a mix asks for scores
         dg.AssetDep("filtered", partition_mapping=_ALL_SOURCES),
     ),
     extra_checks=("drop_rate_drift", UNCONTAMINATED),

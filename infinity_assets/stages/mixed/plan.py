@@ -28,6 +28,8 @@ MIX_REASONS: Mapping[str, str] = {
     "other_media": "the sample has a video or a sound; exports carry pictures alone",
     "synthetic": "the mix asks for no synthetic samples",
     "parent_dropped": "every sample that the synthetic one was made from was dropped",
+    "marked": "the sample has a mark that the mix leaves out",
+    "score_out_of_bounds": "a model's score of the sample is not what the mix takes",
     "no_quota": "the mix asks for nothing of this category",
     "other_part": "the sample belongs to another part of the same cut (2a, 2b, 2c)",
     "over_cluster": "others about the same pictures were chosen, as many as the mix wants",

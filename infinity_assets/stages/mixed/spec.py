@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import (
     BaseModel,
@@ -17,9 +17,12 @@ from pydantic import (
 
 from infinity_assets.errors import CatalogueError
 from infinity_assets.sources.model import Category, TrainingStage
+from infinity_assets.stages.filtered.policy import MARKS
 from infinity_assets.yaml_file import read_validated
 
 DEFAULT_MIXES = Path(__file__).resolve().parents[2] / "policies" / "mixes.yaml"
+
+Score = Literal["loss", "formatting", "relevance", "visual_dependency", "image_correspondence"]
 
 Positive = Annotated[int, Field(ge=1)]
 
@@ -42,6 +45,20 @@ class Part(_Model):
         return self
 
 
+class Bounds(_Model):
+    """Which values of a score are taken, both ends included."""
+
+    min: float | None = None
+    max: float | None = None
+
+    @model_validator(mode="after")
+    def _some(self) -> Bounds:
+        low, high = self.min, self.max
+        if (low is None and high is None) or (low is not None and high is not None and low > high):
+            raise ValueError("give min, max, or both with min not above max")
+        return self
+
+
 class MixSpec(_Model):
     """What one training stage asks for. Counts are those of the full mix; ``scale`` multiplies all of them.
 
@@ -59,6 +76,10 @@ class MixSpec(_Model):
     caps: dict[str, Positive] = Field(default_factory=dict)
     #: Most samples about the same or near pictures (a visual cluster of the ledger); any number by default.
     max_per_visual_cluster: int | None = Field(default=None, ge=1)
+    #: Marks (``findings`` of ``filtered``) that keep a sample out, such as high_loss or blurry.
+    without: tuple[str, ...] = ()
+    #: By score of ``scored``: what is taken. A sample without the score is taken.
+    scores: dict[Score, Bounds] = Field(default_factory=dict)
     synthetic: bool = False  #: whether conversations of ``synthesized`` may enter, by their source's category
     #: Most lines of one sample: it repeats only where a quota runs short, or where there is no quota.
     epochs: int = Field(default=1, ge=1)
@@ -72,6 +93,14 @@ class MixSpec(_Model):
     def _not_negative(cls, value: dict[Category, int]) -> dict[Category, int]:
         if any(v < 0 for v in value.values()):
             raise ValueError("a quota is 0 or more")
+        return value
+
+    @field_validator("without")
+    @classmethod
+    def _known_marks(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        unknown = sorted(set(value) - MARKS)
+        if unknown:
+            raise ValueError(f"no such mark: {', '.join(unknown)}; there are: {', '.join(sorted(MARKS))}")
         return value
 
     @field_validator("weights", "shares")

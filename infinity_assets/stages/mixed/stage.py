@@ -14,7 +14,8 @@ from infinity_assets.stages.filtered.schema import FILTERED
 from infinity_assets.stages.mixed.plan import PLANNER_VERSION, plan_mix
 from infinity_assets.stages.mixed.schema import MIXED
 from infinity_assets.stages.mixed.spec import MixSpec
-from infinity_assets.stages.publish import StageResult, publish, verdict_stats
+from infinity_assets.stages.publish import StageResult, code_version, publish, verdict_stats
+from infinity_assets.stages.scored.schema import SCORED
 from infinity_assets.stages.synthesized.schema import SYNTHESIZED
 from infinity_assets.stages.unified.schema import UNIFIED
 from infinity_assets.store.digests import key_of
@@ -70,11 +71,14 @@ def materialize_mixed(platform: Platform, stage: str, run_id: str) -> StageResul
             continue
         unified = platform.store.require(UNIFIED, name)
         talks = platform.store.published(SYNTHESIZED, name)
-        frames.append(_eligible(filtered, unified, talks, name, source.category, spec.synthetic))
+        scored = platform.store.published(SCORED, name) if spec.scores else None
+        frames.append(_eligible(filtered, unified, talks, scored, name, source.category, spec))
         inputs[f"{FILTERED.name}/{name}"] = filtered.data_version
         inputs[f"{UNIFIED.name}/{name}"] = unified.data_version
         if talks is not None:
             inputs[f"{SYNTHESIZED.name}/{name}"] = talks.data_version
+        if scored is not None:
+            inputs[f"{SCORED.name}/{name}"] = scored.data_version
         cap = {str(key): value for key, value in source.caps.items()}.get(stage)
         if cap is not None:
             caps[name] = cap
@@ -106,6 +110,7 @@ def materialize_mixed(platform: Platform, stage: str, run_id: str) -> StageResul
         rows_in=len(eligible),
         run_id=run_id,
         inputs=inputs,
+        made_by=code_version(MIXED.version, PLANNER_VERSION),
         notes=notes,
         further_checks=[uncontaminated(platform, MIXED.name, planned)],
     )
@@ -132,11 +137,14 @@ def _eligible(
     filtered: Published,
     unified: Published,
     talks: Published | None,
+    scored: Published | None,
     source: str,
     category: str,
-    synthetic: bool,
+    spec: MixSpec,
 ) -> pl.DataFrame:
-    kept = pl.DataFrame(pl.from_arrow(filtered.read(["sample_id"], where="verdict = 'keep'")))
+    columns = ["sample_id", "findings"] if spec.without else ["sample_id"]
+    kept = pl.DataFrame(pl.from_arrow(filtered.read(columns, where="verdict = 'keep'")))
+    kept = _unwanted(kept, scored, spec)
     narrow = pl.DataFrame(pl.from_arrow(unified.dataset().scanner(columns=_NARROW).to_table()))
     written = pl.DataFrame(schema={"sample_id": pl.String, "written": pl.String})
     if talks is not None:
@@ -144,7 +152,7 @@ def _eligible(
             [narrow, pl.DataFrame(pl.from_arrow(talks.dataset().scanner(columns=_NARROW).to_table()))]
         )
         written = _written(
-            pl.DataFrame(pl.from_arrow(talks.read(["sample_id", "parent_ids"]))), kept, synthetic
+            pl.DataFrame(pl.from_arrow(talks.read(["sample_id", "parent_ids"]))), kept, spec.synthetic
         )
     frame = kept.join(narrow, on="sample_id", how="left", maintain_order="left")
     frame = frame.join(written, on="sample_id", how="left", maintain_order="left")
@@ -164,9 +172,25 @@ def _eligible(
         .then(pl.lit("no_conversation"))
         .when(pl.col("media") != pl.col("pictures"))
         .then(pl.lit("other_media"))
-        .otherwise("written")
+        .otherwise(pl.coalesce("written", "unwanted"))
         .alias("obstacle"),
     )
+
+
+def _unwanted(kept: pl.DataFrame, scored: Published | None, spec: MixSpec) -> pl.DataFrame:
+    """``sample_id`` and ``unwanted``: why the mix leaves a kept sample out by marks or scores, or null."""
+    unwanted = pl.lit(None, pl.String)
+    if scored is not None:
+        said = pl.DataFrame(pl.from_arrow(scored.read(["sample_id", *spec.scores])))
+        kept = kept.join(said, on="sample_id", how="left", maintain_order="left")
+        tests = [pl.col(name) < b.min for name, b in spec.scores.items() if b.min is not None]
+        tests += [pl.col(name) > b.max for name, b in spec.scores.items() if b.max is not None]
+        beyond = pl.any_horizontal(test.fill_null(False) for test in tests)
+        unwanted = pl.when(beyond).then(pl.lit("score_out_of_bounds"))
+    if spec.without:
+        marked = pl.col("findings").list.set_intersection(list(spec.without)).list.len() > 0
+        unwanted = pl.when(marked).then(pl.lit("marked")).otherwise(unwanted)
+    return kept.select("sample_id", unwanted=unwanted)
 
 
 def _written(talks: pl.DataFrame, kept: pl.DataFrame, synthetic: bool) -> pl.DataFrame:

@@ -26,7 +26,7 @@ def add_samples(site: Site, count: int = 6, name: str = "photos") -> None:
     ]
     rows += [more, talk(count - 1, question="Which is the largest planet of the sun?", answer="Jupiter is.")]
     files = {f"{i}.png": picture(i) for i in range(count - 1)}
-    site.add(name, {**files, "rows.jsonl": jsonl(rows)})
+    site.add(name, {**files, "rows.jsonl": jsonl(rows)}, stages=["3"])
 
 
 def name_engine(site: Site, server: FakeServer | None, **scoring: Any) -> None:
