@@ -58,7 +58,8 @@ class Reply:
     problem: str | None = None  #: a key of ``PROBLEMS``; null where the reply can be used
     detail: str = ""  #: the problem in words
     logprobs: tuple[Token, ...] | None = None
-    prompt_logprobs: tuple[Token | None, ...] | None = None  #: null for the first token
+    prompt_logprobs: tuple[Token | None, ...] | None = None
+    """Of the prompt's tokens, null for its first; where its last message is measured, only of its end."""
     usage: Usage = field(default_factory=Usage)
     paid: float = 0.0  #: what it cost when it was asked, also where it is replayed now
     cached: bool = False

@@ -13,6 +13,7 @@ from infinity_assets.models.vlm.parsing import parse
 from infinity_assets.models.vlm.replies import Reply, Token, Usage
 from infinity_assets.models.vlm.requests import Message, Picture, Request
 
+TEMPLATE_TOKENS = 16  #: that a template may put behind a measured message, at most (our choice)
 KEPT_PICTURES = 64 << 20  #: bytes of encoded pictures to keep: each is asked about several times in a row
 
 
@@ -91,7 +92,7 @@ def decode(body: bytes, request: Request, request_hash: str, model: str) -> Repl
                 finish_reason=choice.get("finish_reason"),
                 detail=_text(message.get("refusal")) or "",
                 logprobs=_logprobs((choice.get("logprobs") or {}).get("content")),
-                prompt_logprobs=_prompt_logprobs(answer.get("prompt_logprobs")),
+                prompt_logprobs=_prompt_logprobs(answer.get("prompt_logprobs"), _measured(request)),
                 usage=Usage(int(usage.get("prompt_tokens") or 0), int(usage.get("completion_tokens") or 0)),
             ),
         )
@@ -147,12 +148,29 @@ def _logprobs(content: Any) -> tuple[Token, ...] | None:
     )
 
 
-def _prompt_logprobs(content: list[Mapping[str, Any] | None] | None) -> tuple[Token | None, ...] | None:
-    """vLLM gives a mapping from ids to tokens for each token of the prompt; the token itself stands first."""
+def _measured(request: Request) -> int:
+    """Tokens at the end of a prompt that may be those of the measured message: one a byte, and a template's.
+
+    A picture is a thousand tokens that nobody reads; kept replies would consist of them.
+    """
+    last = request.messages[-1]
+    if last.role != "assistant":
+        return 0
+    return sum(len(part.encode()) for part in last.parts if isinstance(part, str)) + TEMPLATE_TOKENS
+
+
+def _prompt_logprobs(
+    content: list[Mapping[str, Any] | None] | None, last: int
+) -> tuple[Token | None, ...] | None:
+    """vLLM gives a mapping from ids to tokens for each token of the prompt; the token itself stands first.
+
+    Args:
+        last: how many to keep, from the end; 0 keeps all.
+    """
     if content is None:
         return None
     found: list[Token | None] = []
-    for item in content:
+    for item in content[-last:]:
         first = next(iter(item.values())) if item else None
         found.append(Token(first.get("decoded_token") or "", float(first["logprob"])) if first else None)
     return tuple(found)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import orjson
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -12,6 +13,7 @@ from infinity_assets.models.vlm.fake import FakeServer, Fault
 from infinity_assets.models.vlm.loss import Loss, loss_request, masked_loss
 from infinity_assets.models.vlm.replies import Reply, Token
 from infinity_assets.models.vlm.requests import Message
+from infinity_assets.models.vlm.wire import decode
 from infinity_assets_tests.models.vlm.asking import PICTURE, ask
 
 TEMPLATE = ["<|im_start|>", "user", "\n", "Which?", "<|im_end|>", "\n", "<|im_start|>", "assistant", "\n"]
@@ -68,3 +70,18 @@ def test_a_server_that_fails_or_cannot_measure_gives_null() -> None:
     assert masked_loss(second, "a red bus") is None
     assert body["continue_final_message"] and not body["add_generation_prompt"]
     assert masked_loss(Reply("0" * 32, "m", text="x"), "x") is None
+
+
+def test_kept_replies_hold_the_answer_and_not_the_thousand_tokens_of_a_picture():
+    """Each measured answer would otherwise keep a hundred kilobytes for ever."""
+    answer = "Ein 红色 Ball"
+    tokens = ["<pad>"] * 1500 + list(answer) + ["\n"]
+    body = {
+        "choices": [{"message": {"content": ""}, "finish_reason": "stop"}],
+        "prompt_logprobs": [None, *({"1": {"decoded_token": t, "logprob": -1.0}} for t in tokens)],
+    }
+    request = loss_request((Message("user", ("What?",)), Message("assistant", (answer,))))
+    reply = decode(orjson.dumps(body), request, "0" * 32, "toy")
+    assert reply.prompt_logprobs is not None and len(reply.prompt_logprobs) < 40
+    found = masked_loss(reply, answer)
+    assert found is not None and (found.mean, found.tokens) == (1.0, len(answer))
