@@ -8,15 +8,15 @@ from typing import Any, Final
 import polars as pl
 import pyarrow as pa
 
-from infinity_assets.similarity.exchanges import Exchanges
+from infinity_assets.similarity.exchanges import Exchange, Exchanges
 from infinity_assets.similarity.ngrams import NGRAM_WORDS
-from infinity_assets.similarity.shingles import SHINGLE_VERSION
+from infinity_assets.similarity.shingles import SHINGLE_VERSION, word_hashes
 from infinity_assets.stages.benchmark_fingerprints.passages import TEMPLATE, Said, passages, word_counts
 from infinity_assets.stages.benchmark_fingerprints.schema import BENCHMARK_FINGERPRINTS
 from infinity_assets.stages.verdicts import KEEP, QUARANTINE
 
 #: Raised when the same item gives other fingerprints.
-FINGERPRINT_VERSION: Final = (1, NGRAM_WORDS, TEMPLATE, SHINGLE_VERSION)
+FINGERPRINT_VERSION: Final = (2, NGRAM_WORDS, TEMPLATE, SHINGLE_VERSION)
 
 #: Columns of ``unified`` that are read.
 UNIFIED_COLUMNS: Final = (
@@ -68,12 +68,18 @@ def fingerprint_items(rows: pa.Table, images: pl.DataFrame) -> pa.Table:
                 "questions": [exchange.question for exchange in spoken],
                 "question_words": word_counts([exchange.question for exchange in spoken]),
                 "answered": [any(exchange.answers) for exchange in spoken],
+                "answer_words": _answer_words(spoken),
                 **_verdict(row, known),
             }
         )
     for entry, long in zip(found, passages(said, media), strict=True):
         entry["passages"] = long
     return pa.Table.from_pylist(found, BENCHMARK_FINGERPRINTS.schema)
+
+
+def _answer_words(spoken: list[Exchange]) -> list[list[int]]:
+    words = word_hashes(["\n".join(exchange.answers) for exchange in spoken])
+    return [words.row(i).tolist() for i in range(len(spoken))]
 
 
 def _pictures(rows: list[dict[str, Any]]) -> dict[str, Any]:

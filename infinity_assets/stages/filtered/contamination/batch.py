@@ -11,6 +11,7 @@ import polars as pl
 import pyarrow as pa
 
 from infinity_assets.similarity.exchanges import Exchange, Exchanges
+from infinity_assets.similarity.shingles import Ragged, word_hashes
 from infinity_assets.similarity.texts import conversation_of
 
 #: Columns of ``unified`` that are read.
@@ -36,6 +37,15 @@ def with_hashes(rows: pa.Table) -> pa.Table:
 
 def _said(turns: Sequence[dict[str, str]] | None) -> list[tuple[str, str]]:
     return [(turn["role"], turn["text"]) for turn in turns or []]
+
+
+@dataclass(frozen=True, slots=True)
+class Unpictured:
+    """The exchanges of samples without pictures, one after the other."""
+
+    rows: list[int]  #: of which sample each is
+    asked: list[str]  #: in normal form
+    words: Ragged  #: of question and answers
 
 
 @dataclass(frozen=True)
@@ -79,9 +89,18 @@ class Batch:
         return [cut.of(_said(said)) for said in turns]
 
     @cached_property
-    def texts(self) -> list[str]:
-        """Both sides of each conversation in normal form."""
-        return [conversation_of(exchanges).text for exchanges in self.spoken]
+    def words(self) -> Ragged:
+        """The words of both sides of each conversation in normal form."""
+        return word_hashes([conversation_of(exchanges).text for exchanges in self.spoken])
+
+    @cached_property
+    def unpictured(self) -> Unpictured:
+        """The exchanges of samples without pictures."""
+        rows = self.samples.filter(pl.col("media") == 0)["row"].to_list()
+        said = [(row, exchange) for row in rows for exchange in self.spoken[row]]
+        texts = ["\n".join((exchange.question, *exchange.answers)) for _, exchange in said]
+        asked = [exchange.question for _, exchange in said]
+        return Unpictured([row for row, _ in said], asked, word_hashes(texts))
 
     def _frame(self, *columns: str) -> pl.DataFrame:
         frame = pl.DataFrame(pl.from_arrow(self.rows.select(columns))).with_row_index("row")

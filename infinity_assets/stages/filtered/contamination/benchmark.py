@@ -10,6 +10,8 @@ import numpy.typing as npt
 import polars as pl
 import pyarrow as pa
 
+from infinity_assets.stages.filtered.contamination.short_items import Wanted, wanted_of
+
 _U64 = npt.NDArray[np.uint64]
 _I64 = npt.NDArray[np.int64]
 
@@ -23,7 +25,8 @@ class Benchmark:
     pictures: pl.DataFrame
     """``item``, ``image_id``, ``pixel_hash``, ``phash`` (uint64), ``low_detail``, ``signature``."""
     exchanges: pl.DataFrame
-    """``item``, ``question_hash``, ``turn_hash``, ``question``, ``words`` (how many it has), ``answered``."""
+    """``item``, ``question_hash``, ``turn_hash``, ``question``, ``words`` (how many it has), ``answered``,
+    ``answer_words`` (their hashes)."""
     passages: pl.DataFrame  #: ``passage``, ``item``, ``ngrams``, ``starts``, ``asked``, ``generic``
 
     @classmethod
@@ -43,10 +46,11 @@ class Benchmark:
             phash=words_of("phashes"),
             signature="signatures",
         )
-        columns = ["question_hashes", "turn_hashes", "questions", "question_words", "answered"]
-        exchanges = _exploded(rows, columns).select(
+        lists = ["question_hashes", "turn_hashes", "questions", "question_words", "answered", "answer_words"]
+        exchanges = _exploded(rows, lists).select(
             "item",
             "answered",
+            "answer_words",
             question_hash="question_hashes",
             turn_hash="turn_hashes",
             question="questions",
@@ -54,6 +58,11 @@ class Benchmark:
         )
         passages = _exploded(rows, ["passages"]).unnest("passages").with_row_index("passage")
         return cls(name, items, pictures, exchanges, passages.cast({"passage": pl.Int64}))
+
+    @cached_property
+    def wanted(self) -> Wanted:
+        """Short texts that are looked for inside of longer ones."""
+        return wanted_of(self.items, self.exchanges)
 
     @cached_property
     def ngrams(self) -> tuple[_U64, _I64]:

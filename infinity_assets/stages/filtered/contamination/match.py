@@ -6,8 +6,8 @@
 - A long text (13 words or more): ``contaminated_text`` where the item or the sample has no picture, or the
   item's could not be read, so that the text is all there is to go by. Of another picture the same text asks
   something else, and so it does where the benchmark itself asks it about several: ``contaminated_wording``.
-- A short text counts only where neither has a picture: the same question of :data:`SHORT_WORDS` words, or the
-  same question and answer. Asked about another picture it never counts.
+- A short text counts only where neither has a picture: the same question of 8 words, or the same question and
+  answer; of 8 words also inside of a longer text. Asked about another picture it never counts.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from infinity_assets.similarity.pictures import PHASH_RADIUS, WITNESS_VERSION
 from infinity_assets.similarity.shingles import SHINGLE_VERSION
 from infinity_assets.stages.filtered.contamination.batch import Batch
 from infinity_assets.stages.filtered.contamination.benchmark import Benchmark
+from infinity_assets.stages.filtered.contamination.inside import items_inside
 from infinity_assets.stages.filtered.contamination.kinds import (
     CONTAMINATED,
     CONTAMINATED_IMAGE,
@@ -29,14 +30,11 @@ from infinity_assets.stages.filtered.contamination.kinds import (
     CONTAMINATION,
 )
 from infinity_assets.stages.filtered.contamination.pictures import Witness, same_pictures
+from infinity_assets.stages.filtered.contamination.short_items import SHORT_WORDS
 from infinity_assets.stages.filtered.contamination.wording import held_passages, likeness
 
 #: Raised when the same samples and fingerprints give other hits.
-MATCH_VERSION: Final = (1, PHASH_RADIUS, WITNESS_VERSION, MEANING_VERSION, SHINGLE_VERSION)
-
-#: Words from which a question without a picture is known by itself: the least that GPT-3's filter looked for
-#: (arXiv 2005.14165, appendix C). A shorter one ("Who are you?") needs its answer beside it.
-SHORT_WORDS: Final = 8
+MATCH_VERSION: Final = (2, PHASH_RADIUS, WITNESS_VERSION, MEANING_VERSION, SHINGLE_VERSION)
 
 _PAIRS = {"row": pl.Int64, "item": pl.Int64, "score": pl.Float32}
 
@@ -64,7 +62,8 @@ def find_contamination(batch: Batch, benchmark: Benchmark, witness: Witness) -> 
         ]
     )
     alone = pl.col("alone")
-    texts = pl.concat([elsewhere.filter(alone).select(_PAIRS.keys()), _short(batch, benchmark)])
+    inside = items_inside(batch, benchmark.wanted)
+    texts = pl.concat([elsewhere.filter(alone).select(_PAIRS.keys()), _short(batch, benchmark), inside])
     wording = elsewhere.filter(~alone).select(_PAIRS.keys())
     found = {
         CONTAMINATED: asked,
@@ -116,7 +115,7 @@ def _held(batch: Batch, benchmark: Benchmark) -> pl.DataFrame:
     """Long texts that samples hold, and whether they stand ``alone``: no picture tells them from others."""
     if benchmark.passages.is_empty():
         return pl.DataFrame(schema=_PAIRS | {"alone": pl.Boolean})
-    held = held_passages(batch.texts, benchmark)
+    held = held_passages(batch.words, benchmark)
     passages = benchmark.passages.select("passage", "item", "generic").join(benchmark.items, on="item")
     joined = held.join(passages, on="passage").join(batch.samples.select("row", own_media="media"), on="row")
     unseen = (pl.col("own_media") == 0) | (pl.col("media") == 0) | (pl.col("unread") > 0)

@@ -56,7 +56,7 @@ def likeness(asked: Sequence[str], items: Sequence[str]) -> list[float | None]:
     for i, (text, item) in enumerate(zip(asked, items, strict=True)):
         if not short[i] or not wanted[i]:
             found.append(1.0 if text == item else None)
-        elif short[i] == wanted[i] or _stands_in(text, item) or _stands_in(text, wanted[i]):
+        elif short[i] == wanted[i] or stands_in(text, item) or stands_in(text, wanted[i]):
             found.append(1.0)
         elif same[i]:
             a, b = set(left.row(i).tolist()), set(right.row(i).tolist())
@@ -70,7 +70,8 @@ def _meaning(words: Ragged, texts: Sequence[str]) -> Hashes:
     return question_meaning(words, text_hashes(figure_hashes(texts)))
 
 
-def _stands_in(text: str, part: str) -> bool:
+def stands_in(text: str, part: str) -> bool:
+    """Whether a text has another one in it as a sentence or a clause of its own; both in normal form."""
     at = text.find(part)
     while at >= 0:
         before, after = text[:at].rstrip(" ")[-1:], text[at + len(part) :].lstrip(" ")[:1]
@@ -80,23 +81,23 @@ def _stands_in(text: str, part: str) -> bool:
     return False
 
 
-def held_passages(texts: Sequence[str], benchmark: Benchmark) -> pl.DataFrame:
+def held_passages(words: Ragged, benchmark: Benchmark) -> pl.DataFrame:
     """Long texts of the benchmark that texts hold.
 
     What counts is which of a passage's telling words stand in runs of 13 that the text has too: all of them
     where it has fewer than :data:`LONG_WORDS`, else :data:`LONG_SHARE`.
 
     Args:
-        texts: both sides of conversations, in normal form.
+        words: of both sides of conversations, in normal form.
         benchmark: fingerprints.
 
     Returns:
-        ``row`` (of ``texts``), ``passage`` and ``share`` of its telling words.
+        ``row`` (of ``words``), ``passage`` and ``share`` of its telling words.
     """
     known, owners = benchmark.ngrams
     if not len(known):
         return pl.DataFrame(schema=HELD)
-    runs = ngram_hashes(word_hashes(texts), NGRAM_WORDS)
+    runs = ngram_hashes(words, NGRAM_WORDS)
     at = np.flatnonzero(contains(np.unique(known), runs.values))
     values = runs.values[at]
     rows = np.searchsorted(runs.starts, at, "right") - 1

@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from infinity_assets.similarity.normalize import normal_question
+from infinity_assets.similarity.shingles import word_hashes
 from infinity_assets.stages.benchmark_fingerprints.passages import TEMPLATE
 from infinity_assets.stages.filtered.contamination.wording import held_passages, likeness
 from infinity_assets_tests.stages.filtered.contamination.leaks import benchmark_of
@@ -77,10 +78,10 @@ def test_a_long_text_is_found_wherever_it_stands(words, before, after, data) -> 
     """Lost otherwise: a leak in the middle of a longer prompt; or half the training data for one word."""
     benchmark = benchmark_of([(" ".join(words), "", [])])
     whole = " ".join([*before, *words, *after])
-    assert held_passages([whole], benchmark)["share"].to_list() == [1.0]
+    assert held_passages(word_hashes([whole]), benchmark)["share"].to_list() == [1.0]
     place = data.draw(st.integers(0, len(words) - 1))
     edited = " ".join([*words[:place], "otherword", *words[place + 1 :]])
-    shares = held_passages([edited], benchmark)["share"].to_list()
+    shares = held_passages(word_hashes([edited]), benchmark)["share"].to_list()
     if len(words) < 30:
         assert shares == []
     elif len(words) >= 65:
@@ -92,11 +93,11 @@ def test_a_template_accuses_nobody() -> None:
     head = " ".join(f"instruction{i}" for i in range(40))
     items = [(f"{head} subject{i} alpha{i} beta{i}", "", []) for i in range(TEMPLATE + 1)]
     texts = [f"{head} subject99 alpha99 beta99", head, f"{head} subject3 alpha3 beta3"]
-    assert held_passages(texts, benchmark_of(items))["row"].to_list() == [2]
+    assert held_passages(word_hashes(texts), benchmark_of(items))["row"].to_list() == [2]
 
 
 def test_nothing_is_found_in_nothing() -> None:
     """Lost otherwise: a run that stops at an empty source or an empty benchmark."""
-    assert held_passages([], benchmark_of([("a " * 20, "", [])])).is_empty()
-    assert held_passages(["a " * 20], benchmark_of([])).is_empty()
+    assert held_passages(word_hashes([]), benchmark_of([("a " * 20, "", [])])).is_empty()
+    assert held_passages(word_hashes(["a " * 20]), benchmark_of([])).is_empty()
     assert likeness([], []) == []
