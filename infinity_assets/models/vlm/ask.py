@@ -87,6 +87,7 @@ class _Asker:
             request_hash=first.request_hash,
             usage=first.usage + second.usage,
             paid=first.paid + second.paid,
+            machine_s=first.machine_s + second.machine_s,
             cached=first.cached and second.cached,
             repaired=second.problem in PAID,
         )
@@ -116,8 +117,9 @@ class _Asker:
         try:
             reply = await self._engine.complete(request)
         finally:
-            cost = reply.usage.cost + self._time.end(mark) * self._prices.per_hour / 3600.0
-            reply = replace(reply, usage=replace(reply.usage, cost=cost), paid=cost)
+            share = self._time.end(mark)
+            cost = reply.usage.cost + share * self._prices.per_hour / 3600.0
+            reply = replace(reply, usage=replace(reply.usage, cost=cost), paid=cost, machine_s=share)
             self._budget.settle(reply.usage)
         if self._cache is not None and reply.problem in PAID:
             await self._keep(reply)

@@ -155,7 +155,7 @@ def _to_record(reply: Reply) -> bytes:
             "logprobs": _tokens(reply.logprobs),
             "prompt_logprobs": _tokens(reply.prompt_logprobs),
             "tokens": [reply.usage.prompt_tokens, reply.usage.completion_tokens],
-            "paid": [reply.usage.seconds, reply.usage.cost],
+            "paid": [reply.usage.seconds, reply.usage.cost, reply.machine_s],
         }
     )
 
@@ -182,5 +182,6 @@ def _from_record(request_hash: str, data: bytes) -> Reply:
         else tuple(item and _token(item) for item in prompt_logprobs),
         usage=Usage(*kept["tokens"]),
         paid=kept["paid"][1],
+        machine_s=kept["paid"][2] if len(kept["paid"]) > 2 else 0.0,
         cached=True,
     )

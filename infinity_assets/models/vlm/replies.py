@@ -62,5 +62,6 @@ class Reply:
     """Of the prompt's tokens, null for its first; where its last message is measured, only of its end."""
     usage: Usage = field(default_factory=Usage)
     paid: float = 0.0  #: what it cost when it was asked, also where it is replayed now
+    machine_s: float = 0.0  #: its share of the wall time while requests were at work, likewise
     cached: bool = False
     repaired: bool = False  #: the model was asked once more, since its first reply did not follow the schema

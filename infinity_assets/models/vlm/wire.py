@@ -124,6 +124,7 @@ def finish(request: Request, reply: Reply) -> Reply:
         prompt_logprobs=reply.prompt_logprobs,
         usage=reply.usage,
         paid=reply.paid,
+        machine_s=reply.machine_s,
         cached=reply.cached,
         repaired=reply.repaired,
     )
