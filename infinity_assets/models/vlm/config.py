@@ -44,7 +44,6 @@ class EngineConfig(BaseModel):
     restart_every: int = Field(default=20_000, ge=1)  #: ``vllm``: requests; the host's memory leaks
     arguments: tuple[str, ...] = ()  #: ``vllm``: further arguments of the server
     environment: Path = Path(".envs/vllm/bin/python")  #: ``vllm``: Python of the server
-    gpus: int = Field(default=1, ge=0)  #: ``vllm``: that a step asks a cluster for; hours count for each
     prices: Prices = Prices()
 
     @field_validator("url")
