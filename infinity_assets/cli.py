@@ -162,6 +162,33 @@ def contamination(
         print_contamination(report)
 
 
+@app.command()
+@_told
+def price(
+    home: Home,
+    catalogue: CatalogueFolder,
+    source: Annotated[str, typer.Option(help="Name of the source; it must be tagged.")],
+    engine: Annotated[str, typer.Option(help="Name of an engine in engines.yaml of the catalogue.")],
+    step: Annotated[list[str] | None, typer.Option(help="Only this step; may be repeated.")] = None,
+    samples: Annotated[int, typer.Option(min=2, help="Units to ask about, for each step.")] = 50,
+    seed: Annotated[int, typer.Option(min=0, help="Chooses them, and draws the interval.")] = 0,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Ask a model about a small sample, and say what the whole source would cost, with an interval."""
+    from infinity_assets.console import print_price
+    from infinity_assets.platform import Platform
+    from infinity_assets.pricing.price import price as ask_price
+    from infinity_assets.settings import Settings
+
+    platform = Platform(Settings(home=home, catalogue=catalogue))
+    prices = ask_price(platform, source, engine, step, samples, seed)
+    found = [one.as_json() for one in prices]
+    if as_json:
+        print(json.dumps(found, indent=2))
+    else:
+        print_price(found)
+
+
 @sources_app.command("check")
 @_told
 def check_sources(catalogue: CatalogueFolder) -> None:

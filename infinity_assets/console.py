@@ -54,7 +54,32 @@ def _steps(platform: Platform, sources: list[str]) -> int:
     from infinity_assets.stages.exported.formats import EXPORTERS
 
     stages = {stage for name in sources for stage in platform.catalogue[name].spec.stages}
-    return len(sources) * len(SOURCE_TABLES) + len(stages) * (1 + len(EXPORTERS))
+    tables = len(SOURCE_TABLES) - (platform.scoring.engine is None)  # without an engine nothing is scored
+    return len(sources) * tables + len(stages) * (1 + len(EXPORTERS))
+
+
+def print_price(prices: Sequence[Mapping[str, Any]]) -> None:
+    """What each step would cost, with where the true figures lie (95 %)."""
+    console = _console()
+    table = Table("step", "asked about", title="For the whole source, 95 % intervals", title_justify="left")
+    for name in ("requests", "prompt tokens", "completion tokens", "GPU-hours", "cost"):
+        table.add_column(name, justify="right")
+    for one in prices:
+        figures = [_interval(one[name], ",.0f") for name in _PRICED]
+        hours = "" if one["gpu_hours"] is None else _interval(one["gpu_hours"], ",.3g")
+        cost = f"{_interval(one['cost'], ',.4g')} {one['currency']}"
+        table.add_row(one["step"], f"{one['sampled']:,} of {one['units']:,}", *figures, hours, cost)
+    console.print(table)
+    for one in prices:
+        if one["failed_requests"]:
+            console.print(f"{one['step']}: {one['failed_requests']:,} requests of the sample failed")
+
+
+_PRICED = ("requests", "prompt_tokens", "completion_tokens")
+
+
+def _interval(value: Mapping[str, float], form: str) -> str:
+    return f"{value['estimate']:{form}} ({value['low']:{form}} to {value['high']:{form}})"
 
 
 def print_summary(stats: Mapping[str, Any]) -> None:

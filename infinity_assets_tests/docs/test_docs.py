@@ -32,6 +32,7 @@ NOT_RUN: Mapping[str, str] = {
     "make test": "this test is a part of it",
     "make ui": "serves until Ctrl-C; test_ui.py starts and stops it",
     "infinity ui": "serves until Ctrl-C; test_ui.py starts and stops it",
+    "infinity price": "needs a model; test_price.py asks a server without one",
     ". .venv/bin/activate": "the tests run in such an environment",
 }
 DEMO_RUN = ["run", "--home", "demo_home", "--catalogue", "demo_home/sources/catalogue"]

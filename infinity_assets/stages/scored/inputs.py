@@ -91,8 +91,12 @@ class Inputs:
     @property
     def rows(self) -> int:
         """How many samples they hold."""
-        kept: int = sum(s.stats["verdicts"].get(KEEP, 0) for s in self.tagged.shards)
-        return kept + (self.talks.rows if self.talks else 0)
+        return sum(self.size(place) for place in range(len(self.shards)))
+
+    def size(self, place: int) -> int:
+        """Samples of a shard."""
+        shard = self.shards[place]
+        return int(shard.stats["verdicts"].get(KEEP, 0)) if place < len(self.tagged.shards) else shard.rows
 
     @property
     def versions(self) -> Mapping[str, str]:

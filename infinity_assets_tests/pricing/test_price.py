@@ -1,0 +1,89 @@
+"""Without these, nobody knows what a step costs before it is paid, or the price itself is paid twice."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from typer.testing import CliRunner
+
+from infinity_assets.cli import app
+from infinity_assets.errors import CatalogueError
+from infinity_assets.models.vlm.fake import FakeServer
+from infinity_assets.pricing.price import price
+from infinity_assets.stages.scored.stage import materialize_scored
+from infinity_assets_tests.conftest import jsonl, picture, talk
+from infinity_assets_tests.stages.scored.servers import name_engine, rating, tagged
+
+
+def add_uneven(site, count: int = 40) -> None:
+    """Samples of one to four exchanges, a third of them without a picture: some cost ten times others."""
+    rows, files = [], {}
+    for i in range(count):
+        row = talk(i, *([f"{i}.png"] if i % 3 else []))
+        for turn in range(i % 4):
+            row["conversations"] += [
+                {"from": "human", "value": f"And what is number {turn} beside it, in picture {i}?"},
+                {"from": "gpt", "value": f"Beside it is the thing with number {turn * i}."},
+            ]
+        rows.append(row)
+        if i % 3:
+            files[f"{i}.png"] = picture(i)
+    site.add("photos", {**files, "rows.jsonl": jsonl(rows)})
+
+
+def test_the_interval_holds_what_the_whole_then_costs(site):
+    """The test of a price is the bill."""
+    add_uneven(site)
+    with FakeServer(rating()) as server:
+        name_engine(site, server)
+        platform = site.platform()
+        tagged(platform)
+        (found,) = price(platform, "photos", "scorer", ["scoring"], 15, 7)
+        asked = len(server.requests)
+        (again,) = price(platform, "photos", "scorer", ["scoring"], 15, 7)
+        assert len(server.requests) == asked, "the same sample is not paid for twice"
+        materialize_scored(platform, "photos", "test")
+        requests = len(server.requests)
+    told = found.as_json()
+    assert told == again.as_json() and told["sampled"] == 15 and told["units"] == 40
+    true = {"requests": requests, "prompt_tokens": 100 * requests, "completion_tokens": 10 * requests}
+    for name, value in {**true, "cost": 0.11 * requests}.items():
+        assert told[name]["low"] <= value <= told[name]["high"], (name, value, told[name])
+        assert told[name]["low"] < told[name]["high"] < 3 * value
+    assert requests > asked and told["gpu_hours"] is None
+
+
+def test_command_tells_the_price_as_text_and_as_json(site):
+    """A price that only code can read decides no budget."""
+    add_uneven(site, 12)
+    with FakeServer(rating()) as server:
+        name_engine(site, server)
+        platform = site.platform()
+        home = site.folder / "home"
+        moved = platform.settings.model_copy(update={"store": None})
+        platform = type(platform)(moved)
+        tagged(platform)
+        command = ["price", "--home", str(home), "--catalogue", str(site.catalogue), "--source", "photos"]
+        command += ["--engine", "scorer", "--step", "scoring", "--samples", "12"]
+        shown = CliRunner().invoke(app, command)
+        told = CliRunner().invoke(app, [*command, "--json"])
+    assert shown.exit_code == told.exit_code == 0, shown.output
+    (one,) = json.loads(told.stdout)
+    assert one["cost"]["low"] == pytest.approx(one["cost"]["high"]), "all of it was asked about"
+    assert "scoring" in shown.stdout and "12 of 12" in shown.stdout and "USD" in shown.stdout
+
+
+def test_what_cannot_be_priced_is_told(site):
+    """A misspelt name must not be a price of nothing."""
+    add_uneven(site, 3)
+    name_engine(site, None)
+    tagged(site.platform())
+    with pytest.raises(CatalogueError, match="no engine 'gpt'"):
+        price(site.platform(), "photos", "gpt", None, 10, 0)
+    with FakeServer(rating()) as server:
+        name_engine(site, server)
+        with pytest.raises(CatalogueError, match="no step 'writing'"):
+            price(site.platform(), "photos", "scorer", ["writing"], 10, 0)
+        with pytest.raises(CatalogueError, match="no source named 'phtoos'"):
+            price(site.platform(), "phtoos", "scorer", None, 10, 0)
