@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
+from infinity_assets.stages import publish
+
 INGEST: Final = "s1_ingest"
 DEDUPLICATE: Final = "s2_deduplicate"
 ENRICH: Final = "s3_enrich"
@@ -14,7 +16,5 @@ EXPORT: Final = "s6_export"
 ENGINEERS: Final = "team:data-engineering"
 LEADS: Final = "team:data-lead"
 
-
-def code_version(*parts: int) -> str:
-    """Versions of whatever changes what the same input gives, as one: the table's schema first."""
-    return ".".join(map(str, parts))
+#: Of an asset, as its stage writes it beside what it publishes.
+code_version = publish.code_version

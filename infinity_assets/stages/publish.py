@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
@@ -14,9 +15,35 @@ from infinity_assets.errors import AuditFailed
 from infinity_assets.quality.audit import CheckResult, Facts, audit
 from infinity_assets.quality.contract import load_contract
 from infinity_assets.stages.verdicts import DROP, KEEP, QUARANTINE
-from infinity_assets.store.tables import Published, Shard, Transaction
+from infinity_assets.store.tables import Published, Shard, Store, Transaction
 
 EXAMPLES = 5
+
+
+def code_version(*parts: int) -> str:
+    """Versions of whatever changes what the same input gives, as one: the table's schema first."""
+    return ".".join(map(str, parts))
+
+
+def keep_policy(store: Store, policy: str, content: Mapping[str, Any]) -> str:
+    """Keep what decided under its hash, so that a verdict can be explained after the file has changed.
+
+    Args:
+        store: the tables; policies lie beside them and are never changed.
+        policy: hash of all of it that decides.
+        content: the policy as JSON values.
+
+    Returns:
+        ``policy``.
+    """
+    store.objects.create(f"_policies/{policy}.json", json.dumps(content, sort_keys=True).encode())
+    return policy
+
+
+def kept_policy(store: Store, policy: str) -> Mapping[str, Any] | None:
+    """What was kept under a hash; None where nothing was."""
+    found = store.objects.get(f"_policies/{policy}.json")
+    return json.loads(found) if found is not None else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +121,7 @@ def publish(
     rows_in: int,
     run_id: str,
     inputs: Mapping[str, str],
+    made_by: str | None = None,
     notes: Mapping[str, Any] | None = None,
     references: Mapping[str, frozenset[str]] | None = None,
     data_version: str | None = None,
@@ -107,6 +135,7 @@ def publish(
         rows_in: how many rows this stage received; conservation is checked against it.
         run_id: who does it.
         inputs: data versions of what was read.
+        made_by: code version of the stage; that of the schema alone by default.
         notes: counts and ids worth remembering.
         references: sets of ids that the contract's ``reference`` checks look up, by name.
         data_version: see :meth:`Transaction.commit`.
@@ -129,6 +158,7 @@ def publish(
         shards,
         run_id=run_id,
         inputs=inputs,
+        made_by=made_by or code_version(transaction.spec.version),
         notes={**(notes or {}), "rows_in": rows_in, "contract": contract.hash},
         data_version=data_version,
     )

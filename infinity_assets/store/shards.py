@@ -18,6 +18,7 @@ class TableSpec:
     schema: pa.Schema
     key: str  #: column that is unique in a partition
     digest_exclude: tuple[str, ...] = ()  #: columns that others determine, such as image bytes
+    lookup: tuple[str, ...] = ()  #: columns by which single rows are asked for; indexed where rows are many
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +30,8 @@ class Shard:
     digest: str
     fragments: tuple[str, ...]  #: Lance fragment metadata, as JSON
     stats: Mapping[str, Any] = field(default_factory=dict)
+    run_id: str = ""  #: the run that published it first; empty while it is staged
+    code_version: str = ""  #: of the stage in that run
 
     def to_json(self) -> dict[str, Any]:
         """Plain values, the inverse of :meth:`from_json`."""
@@ -38,9 +41,19 @@ class Shard:
             "digest": self.digest,
             "fragments": list(self.fragments),
             "stats": dict(self.stats),
+            "run_id": self.run_id,
+            "code_version": self.code_version,
         }
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> Shard:
         """Read what :meth:`to_json` wrote."""
-        return cls(value["key"], value["rows"], value["digest"], tuple(value["fragments"]), value["stats"])
+        return cls(
+            value["key"],
+            value["rows"],
+            value["digest"],
+            tuple(value["fragments"]),
+            value["stats"],
+            value.get("run_id", ""),  # tables of before have none
+            value.get("code_version", ""),
+        )

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ import pyarrow as pa
 
 from infinity_assets.errors import CommitConflict, StoreError
 from infinity_assets.store import digests
+from infinity_assets.store.lookup import build_indexes
 from infinity_assets.store.objects import Objects
 from infinity_assets.store.published import Published
 from infinity_assets.store.shards import Shard, TableSpec
@@ -230,6 +232,7 @@ class Transaction:
         *,
         run_id: str,
         inputs: Mapping[str, str],
+        made_by: str = "",
         notes: Mapping[str, Any] | None = None,
         data_version: str | None = None,
     ) -> tuple[Published, bool]:
@@ -238,6 +241,7 @@ class Transaction:
         Args:
             run_id: who did it; not part of the data version.
             inputs: names and data versions of what was read.
+            made_by: code version of the stage; like the run it stands with the shards that are new.
             data_version: where content is more than the rows (``images``); computed from the rows otherwise.
 
         Returns:
@@ -253,8 +257,10 @@ class Transaction:
         if self.base is not None and self.base.data_version == version:
             self._assert_unmoved()
             clear_staging(self.store, self.spec, self.partition)
+            build_indexes(self.base.dataset(), self.spec, self.base.rows)
             return self.base, False
         notes = dict(notes or {})
+        told = [s if s.run_id else replace(s, run_id=run_id, code_version=made_by) for s in shards]
         made_from = dict(sorted(inputs.items()))
         manifest = {
             "table": self.spec.name,
@@ -264,33 +270,40 @@ class Transaction:
             "run_id": run_id,
             "inputs": made_from,
             "notes": notes,
-            "shards": [s.to_json() for s in shards],
+            "shards": [s.to_json() for s in told],
         }
         schema = self.spec.schema.with_metadata({MANIFEST: json.dumps(manifest)})
         uri = self.store.uri(self.spec.name, self.partition)
-        self._assert_unmoved()
-        try:
-            dataset = lance.LanceDataset.commit(
-                uri,
-                lance.LanceOperation.Overwrite(schema, _fragments(shards)),
-                read_version=self.read_version,
-                max_retries=0,
-                storage_options=self.store.storage_options,
-                commit_message=f"run {run_id}",
-            )
-        except (CommitConflictError, OSError) as error:
-            if isinstance(error, CommitConflictError) or self._moved():
-                raise CommitConflict(self._refusal()) from error
-            raise
+        dataset = None
+        while dataset is None:
+            self._assert_unmoved()
+            try:
+                dataset = lance.LanceDataset.commit(
+                    uri,
+                    lance.LanceOperation.Overwrite(schema, _fragments(shards)),
+                    read_version=self.read_version,
+                    max_retries=0,
+                    storage_options=self.store.storage_options,
+                    commit_message=f"run {run_id}",
+                )
+            except CommitConflictError as error:
+                before = self.read_version
+                if self._moved() or self.read_version == before:
+                    raise CommitConflict(self._refusal()) from error
+            except OSError as error:
+                if self._moved():
+                    raise CommitConflict(self._refusal()) from error
+                raise
         clear_staging(self.store, self.spec, self.partition)
+        built = build_indexes(dataset, self.spec, sum(s.rows for s in shards))
         published = Published(
             self.spec,
             self.partition,
             uri,
-            int(dataset.version),
+            built,
             version,
             run_id,
-            tuple(shards),
+            tuple(told),
             made_from,
             notes,
             self.store.storage_options,
@@ -302,7 +315,14 @@ class Transaction:
             raise CommitConflict(self._refusal())
 
     def _moved(self) -> bool:
-        version, _ = self.store._latest(self.spec, self.partition)
+        """Whether another run published; an index that was built meanwhile is none, and is built upon."""
+        version, found = self.store._latest(self.spec, self.partition)
+        if (
+            self.base is not None
+            and found is not None
+            and replace(found, version=self.base.version) == self.base
+        ):
+            self.read_version = version
         return version != self.read_version
 
     def _refusal(self) -> str:

@@ -15,7 +15,7 @@ from infinity_assets.stages.benchmark_fingerprints.items import (
 )
 from infinity_assets.stages.benchmark_fingerprints.schema import BENCHMARK_FINGERPRINTS
 from infinity_assets.stages.images.schema import IMAGES
-from infinity_assets.stages.publish import StageResult, publish, verdict_stats
+from infinity_assets.stages.publish import StageResult, code_version, publish, verdict_stats
 from infinity_assets.stages.unified.schema import UNIFIED
 from infinity_assets.store.digests import key_of
 
@@ -51,6 +51,7 @@ def materialize_benchmark_fingerprints(platform: Platform, benchmark: str, run_i
         rows_in=unified.rows,
         run_id=run_id,
         inputs=inputs,
+        made_by=code_version(BENCHMARK_FINGERPRINTS.version, *FINGERPRINT_VERSION),
         notes=dict(shard.stats["counts"]),
     )
 

@@ -9,7 +9,7 @@ from infinity_assets.stages.deduped.schema import DEDUPED
 from infinity_assets.stages.deduped.verdict import DEDUPED_VERSION, MEANINGS, decide, flips
 from infinity_assets.stages.duplicate_ledger.schema import DUPLICATE_LEDGER
 from infinity_assets.stages.duplicate_ledger.stage import DECISIONS
-from infinity_assets.stages.publish import StageResult, publish, verdict_stats
+from infinity_assets.stages.publish import StageResult, code_version, publish, verdict_stats
 from infinity_assets.stages.unified.schema import UNIFIED
 from infinity_assets.stages.verdicts import KEEP
 from infinity_assets.store.digests import key_of, table_digest
@@ -56,6 +56,7 @@ def materialize_deduped(platform: Platform, source: str, run_id: str) -> StageRe
         run_id=run_id,
         # What is read of the ledger: edges that drop nothing may come and go.
         inputs={"unified": unified.data_version, "duplicate_ledger": ledger.notes["decisions"]},
+        made_by=code_version(DEDUPED.version, DEDUPED_VERSION),
         notes={"policy": policy, "flips": _flips(transaction, shards, written, ledger, policy)},
     )
 

@@ -47,6 +47,7 @@ DUPLICATE_LEDGER: Final = TableSpec(
     name="duplicate_ledger",
     version=2,
     key="edge_id",
+    lookup=("winner_id",),  # a sample's own edges lie in the shard of its place
     schema=pa.schema(
         [
             # <kind>:<sample_id>:<winner_id>, and :<image_id>:<winner_image_id> where pictures are joined

@@ -22,7 +22,7 @@ from infinity_assets.stages.duplicate_ledger.rows import pieces, to_table
 from infinity_assets.stages.duplicate_ledger.schema import DUPLICATE_LEDGER, KINDS
 from infinity_assets.stages.duplicate_ledger.versions import LEDGER_VERSION, MADE_BY
 from infinity_assets.stages.images.schema import IMAGES
-from infinity_assets.stages.publish import StageResult, publish, verdict_stats
+from infinity_assets.stages.publish import StageResult, code_version, keep_policy, publish, verdict_stats
 from infinity_assets.stages.unified.schema import UNIFIED
 from infinity_assets.store.digests import add, key_of, table_digest
 from infinity_assets.store.tables import Published, Shard, Transaction
@@ -176,9 +176,11 @@ def _publish_slices(platform: Platform, source: str, run_id: str, results: dict[
             rows_in=sum(shard.rows for shard in shards),
             run_id=run_id,
             inputs=now.inputs,
+            made_by=code_version(DUPLICATE_LEDGER.version, *MADE_BY),
             notes=notes | {"kinds": _kinds(shards), "decisions": decisions(shards)},
         )
         versions[name] = results[name].published.data_version
+    keep_policy(store, now.inputs["policy"], platform.policy.duplicates.model_dump(mode="json"))
     now.settle(versions)
 
 
@@ -212,6 +214,7 @@ def _stats(table: pa.Table) -> dict[str, object]:
     return verdict_stats(table, DUPLICATE_LEDGER.key) | {
         "decisions": table_digest(table.filter(told).select(DECISIONS)),
         "kinds": {entry["values"]: entry["counts"] for entry in counts},
+        "winner_sources": sorted(pc.unique(table.column("winner_source")).to_pylist()),
     }
 
 

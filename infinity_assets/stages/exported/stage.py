@@ -32,7 +32,13 @@ from infinity_assets.stages.exported.shard import (
 from infinity_assets.stages.filtered.contamination.check import uncontaminated
 from infinity_assets.stages.images.schema import IMAGES
 from infinity_assets.stages.mixed.schema import MIXED
-from infinity_assets.stages.publish import CriticalCheckFailed, StageResult, publish, verdict_stats
+from infinity_assets.stages.publish import (
+    CriticalCheckFailed,
+    StageResult,
+    code_version,
+    publish,
+    verdict_stats,
+)
 from infinity_assets.stages.synthesized.schema import SYNTHESIZED
 from infinity_assets.stages.unified.schema import UNIFIED
 from infinity_assets.store.digests import key_of
@@ -117,6 +123,7 @@ def materialize_exported(
         rows_in=len(shards),
         run_id=run_id,
         inputs=inputs,
+        made_by=code_version(spec.version, form.version),
         notes=notes,
         further_checks=[_parity(platform.settings.exports_root, form.format, folder), clean],
     )

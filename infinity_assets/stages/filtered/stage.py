@@ -26,7 +26,7 @@ from infinity_assets.stages.filtered.schema import FILTERED
 from infinity_assets.stages.filtered.scores import NO_SCORES, Scores
 from infinity_assets.stages.images.measure import MEASURE_VERSION as IMAGE_VERSION
 from infinity_assets.stages.images.schema import IMAGES
-from infinity_assets.stages.publish import StageResult, publish, verdict_stats
+from infinity_assets.stages.publish import StageResult, keep_policy, publish, verdict_stats
 from infinity_assets.stages.scored.schema import SCORED
 from infinity_assets.stages.synthesized.schema import SYNTHESIZED
 from infinity_assets.stages.tagged.schema import TAGGED
@@ -89,13 +89,16 @@ def materialize_filtered(platform: Platform, source: str, run_id: str) -> StageR
             "unified": unified.data_version,
             "images": images.data_version,
             "tagged": tagged.data_version,
-            "policy": platform.policy.hash,
+            "policy": keep_policy(
+                platform.store, platform.policy.hash, platform.policy.model_dump(mode="json")
+            ),
             **({SYNTHESIZED.name: talks.data_version} if talks else {}),
             **({CONTAMINATION.name: contamination.data_version} if contamination else {}),
             **({SCORED.name: scored.data_version} if scored else {}),
         },
         notes={
             "policy": f"{platform.policy.name}@{platform.policy.version}",
+            "category": spec.category,  # limits depend on it
             "findings": dict(sorted(findings.items())),
             **({CONTAMINATION.name: contamination.notes["hits"]} if contamination else {}),
             **(scores.notes if scores else {}),

@@ -53,6 +53,7 @@ IMAGES: Final = TableSpec(
     version=IMAGES_SCHEMA_VERSION,
     schema=IMAGES_SCHEMA,
     key="image_id",
+    lookup=("image_id",),
     # image_id is the hash of the bytes; extension_ok tells of the name under which they were met first.
     digest_exclude=("bytes", "extension_ok"),
 )

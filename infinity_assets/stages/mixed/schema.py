@@ -13,6 +13,7 @@ MIXED: Final = TableSpec(
     name="mixed",
     version=1,
     key="sample_id",
+    lookup=("sample_id",),
     schema=pa.schema(
         [
             pa.field("sample_id", pa.string(), nullable=False),

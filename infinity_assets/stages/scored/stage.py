@@ -17,7 +17,8 @@ from infinity_assets.models.vlm.engine import Engine
 from infinity_assets.models.vlm.engines import open_engine
 from infinity_assets.models.vlm.replies import Reply
 from infinity_assets.models.vlm.requests import Request
-from infinity_assets.stages.publish import StageResult, publish
+from infinity_assets.stages.publish import StageResult, code_version, publish
+from infinity_assets.stages.scored.asking import SCORE_VERSION
 from infinity_assets.stages.scored.inputs import Inputs, engine_of
 from infinity_assets.stages.scored.policy import ScoringPolicy
 from infinity_assets.stages.scored.schema import AXES, SCORED
@@ -68,6 +69,7 @@ def materialize_scored(platform: Platform, source: str, run_id: str) -> StageRes
         rows_in=rows,
         run_id=run_id,
         inputs=inputs.versions,
+        made_by=code_version(SCORED.version, SCORE_VERSION),
         notes={
             "engine": policy.engine or "none: scoring.yaml names no engine, so every score is null",
             "model": f"{engine.model}@{engine.revision}" if engine else None,

@@ -11,10 +11,8 @@ from infinity_assets.orchestration.metadata import notes_metadata
 from infinity_assets.orchestration.stage_assets import StageAsset, StageOutput, StageRun, stage_asset
 from infinity_assets.stages.images.measure import MEASURE_VERSION
 from infinity_assets.stages.images.schema import IMAGES
-from infinity_assets.stages.unified.draft import DRAFT_VERSION
-from infinity_assets.stages.unified.finalize import FINAL_VERSION
 from infinity_assets.stages.unified.schema import UNIFIED
-from infinity_assets.stages.unified.text import CANONICAL_VERSION, TEXT_MEASURE_VERSION, fingerprint_version
+from infinity_assets.stages.unified.versions import unified_version
 
 IMAGES_STAGE = StageAsset(
     name="images",
@@ -42,14 +40,7 @@ UNIFIED_STAGE = StageAsset(
     ),
     kinds=frozenset({"lance", "polars"}),
     owner=ENGINEERS,
-    code_version=code_version(
-        UNIFIED.version,
-        DRAFT_VERSION,
-        FINAL_VERSION,
-        CANONICAL_VERSION,
-        TEXT_MEASURE_VERSION,
-        *fingerprint_version(),
-    ),
+    code_version=unified_version(),
     deps=(dg.AssetDep("raw"),),
     extra_checks=("drop_rate_drift", "language_drift"),
 )

@@ -70,6 +70,7 @@ UNIFIED: Final = TableSpec(
     name="unified",
     version=2,
     key="sample_id",
+    lookup=("sample_id",),
     schema=pa.schema(
         [
             pa.field("sample_id", pa.string(), nullable=False),  # <source>-<BLAKE3-128 hex>

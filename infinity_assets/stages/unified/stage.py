@@ -21,7 +21,7 @@ from infinity_assets.sources.catalogue import Source
 from infinity_assets.stages.images.measure import MEASURE_VERSION
 from infinity_assets.stages.images.plan import Wanted, plan_images, split
 from infinity_assets.stages.images.schema import IMAGES
-from infinity_assets.stages.publish import StageResult, publish, verdict_stats
+from infinity_assets.stages.publish import StageResult, code_version, publish, verdict_stats
 from infinity_assets.stages.raw.schema import RAW
 from infinity_assets.stages.raw.stage import roots_of
 from infinity_assets.stages.unified.draft import (
@@ -41,6 +41,7 @@ from infinity_assets.stages.unified.finalize import (
 from infinity_assets.stages.unified.media import MediaFile, MediaIndex
 from infinity_assets.stages.unified.reuse import reusable, verify_unchanged
 from infinity_assets.stages.unified.schema import UNIFIED
+from infinity_assets.stages.unified.versions import unified_version
 from infinity_assets.store import digests
 from infinity_assets.store.tables import Published, Shard, Transaction
 
@@ -180,6 +181,7 @@ class _Work:
             rows_in=self.pictures_in,
             run_id=self.run_id,
             inputs={"raw": self.raw.data_version},
+            made_by=code_version(IMAGES.version, MEASURE_VERSION),
             notes={"measure_version": MEASURE_VERSION, "referenced": len(referenced)},
             data_version=self._images_version(pictures, referenced, shards),
         )
@@ -189,6 +191,7 @@ class _Work:
             rows_in=sum(s.stats["records"] for s in shards),
             run_id=self.run_id,
             inputs={"raw": self.raw.data_version, "images": images.published.data_version},
+            made_by=unified_version(),
             notes=notes | _totals(shards),
             references={"images": referenced & self._stored(images.published)},
         )
