@@ -11,7 +11,7 @@ import dagster as dg
 from infinity_assets.automation import schedules, sensors
 from infinity_assets.automation.benchmarks import benchmarks_read
 from infinity_assets.orchestration import jobs
-from infinity_assets.orchestration.model_steps import scoring_step, tagging_step
+from infinity_assets.orchestration.model_steps import scoring_step, synthesis_step, tagging_step
 from infinity_assets.orchestration.progress import Listener, nobody
 from infinity_assets.orchestration.resources import resources
 from infinity_assets.partitions import benchmark_partitions, source_partitions, training_stage_partitions
@@ -59,7 +59,7 @@ def platform_defs(platform: Platform, listener: Listener = nobody) -> dg.Definit
             deduped_assets(sources),
             tagged_assets(sources, tagging_step(platform)),
             tag_associations_assets(),
-            synthesized_assets(sources),
+            synthesized_assets(sources, synthesis_step(platform)),
             scored_assets(sources, scoring_step(platform)),
             benchmark_fingerprints_assets(benchmarks),
             filtered_assets(sources),

@@ -73,6 +73,8 @@ class Settings(BaseSettings):
     tagger: Literal["captions", "ram_plus"] = "captions"  #: what gives image tags
     tagger_workers: int = Field(default=1, ge=1)  #: processes that hold its model: one for each GPU
     tagger_image: str | None = None  #: container image with the model's libraries, on Kubernetes
+    vllm_gpus: int = Field(default=1, ge=0)  #: GPUs of a step that starts a vLLM server, on Kubernetes
+    vllm_image: str | None = None  #: container image with vLLM's environment, on Kubernetes
     ram_plus: RamPlusSettings = Field(default_factory=RamPlusSettings)
     preview_url: str = "http://127.0.0.1:3001"  #: where the sample pages are served
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import dagster as dg
 
-from infinity_assets.orchestration.jobs import CONVERGE, DECIDE
+from infinity_assets.orchestration.jobs import CONVERGE, DECIDE, SYNTHESIZE
 from infinity_assets.platform import Platform
 from infinity_assets.sources.catalogue import read_catalogue
 from infinity_assets.stages.deduped.schema import DEDUPED
@@ -15,6 +15,7 @@ from infinity_assets.stages.duplicate_ledger.schema import DUPLICATE_LEDGER
 from infinity_assets.stages.duplicate_ledger.stage import moved
 from infinity_assets.stages.filtered.contamination.check import to_compare
 from infinity_assets.stages.filtered.schema import FILTERED
+from infinity_assets.stages.synthesized.inputs import moved as synthesis_moved
 
 MINUTE = 60
 PARTITION_TAG = "dagster/partition"
@@ -33,25 +34,35 @@ def converge(platform: Platform, sources: dg.PartitionsDefinition) -> dg.SensorD
     A source is asked for once per published ledger slice and version of its verdicts: a run that fails is not
     asked for again until either moves. While any run of the source is under way, nothing is asked for.
 
+    A source whose verdicts are in line, and whose conversations were made from other tags or associations, is
+    asked to write them anew: what a model said before is kept, so only new lines are paid for, within the
+    policy's budget. Another policy, prompt or model is not enough: that is a person's decision.
+
     Where a sample was dropped later for a cause of its own, or the policy or catalogue moved, the ledger is
     asked for first, once no run is under way: it decides which duplicate takes the sample's place.
     """
 
     @dg.sensor(
         name="converge",
-        jobs=[DECIDE, CONVERGE],
+        jobs=[DECIDE, CONVERGE, SYNTHESIZE],
         minimum_interval_seconds=MINUTE,
         default_status=dg.DefaultSensorStatus.RUNNING,
-        description="Decides a source's samples anew where the duplicate ledger changed under them.",
+        description=(
+            "Decides a source's samples anew where the duplicate ledger changed under them, and writes its"
+            " conversations anew where its tags did."
+        ),
     )
     def evaluate(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipReason:
         running = context.instance.get_runs(dg.RunsFilter(statuses=list(UNDER_WAY)))
         busy = {run.tags.get(PARTITION_TAG) for run in running}
         requests = []
         for name in sources.get_partition_keys():
-            key = None if name in busy else behind(platform, name)
-            if key is not None:
+            if name in busy:
+                continue
+            if (key := behind(platform, name)) is not None:
                 requests.append(dg.RunRequest(run_key=key, partition_key=name, job_name=DECIDE.name))
+            elif (key := synthesis_moved(platform, name)) is not None:
+                requests.append(dg.RunRequest(run_key=key, partition_key=name, job_name=SYNTHESIZE.name))
         if not requests and not busy and (asked := _ledger_request(platform, sources)) is not None:
             requests.append(asked)
         if not requests:

@@ -16,7 +16,7 @@ from infinity_assets.sources.catalogue import benchmarks_in
 from infinity_assets.sources.model import TRAINING_STAGES
 from infinity_assets.stages.duplicate_ledger.stage import moved
 from infinity_assets.stages.scored.inputs import behind as scores_behind
-from infinity_assets.stages.synthesized.stage import behind as synthesis_behind
+from infinity_assets.stages.synthesized.inputs import behind as synthesis_behind
 from infinity_assets.stages.tag_associations.schema import WHOLE
 
 #: Run config: Dagster's own lines stay in its records; the caller shows progress.

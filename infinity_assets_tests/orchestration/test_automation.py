@@ -53,6 +53,10 @@ def test_converge_asks_for_the_sources_whose_ledger_changed_under_them(platform)
         instance.delete_run(busy.run_id)
 
         run(definitions, instance, "decide", "beta")
+        (request,), _ = ask(definitions, instance)
+        assert (request.job_name, request.partition_key) == ("synthesize", "beta"), "its tags are others now"
+        assert ask(definitions, instance)[0][0].run_key == request.run_key
+        run(definitions, instance, "synthesize", "beta")
         assert ask(definitions, instance)[0] == []
         where = dg.AssetRecordsFilter(dg.AssetKey("duplicate_ledger"), asset_partitions=["beta"])
         newest = instance.fetch_materializations(where, limit=1).records[0].asset_materialization

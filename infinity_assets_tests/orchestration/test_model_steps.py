@@ -4,17 +4,24 @@ from __future__ import annotations
 
 import json
 
+import dagster as dg
+
 from infinity_assets.definitions import platform_defs
 from infinity_assets.platform import Platform
 from infinity_assets.settings import Settings
 from infinity_assets_tests.conftest import jsonl, talk
+from infinity_assets_tests.stages.synthesized.talking import engines, policy
 
 
-def tagged_op(site, **settings):
+def op_of(site, asset, **settings):
     site.add("s", {"rows.jsonl": jsonl([talk(1)])})
     base = site.platform().settings.model_dump(exclude={"ram_plus"})
     graph = platform_defs(Platform(Settings(**(base | settings)))).get_repository_def()
-    return graph.assets_defs_by_key[next(k for k in graph.assets_defs_by_key if k.path == ["tagged"])].op
+    return graph.assets_defs_by_key[dg.AssetKey(asset)].op
+
+
+def tagged_op(site, **settings):
+    return op_of(site, "tagged", **settings)
 
 
 def test_looking_at_pictures_asks_the_cluster_for_a_gpu(site):
@@ -27,3 +34,19 @@ def test_looking_at_pictures_asks_the_cluster_for_a_gpu(site):
 def test_reading_captions_asks_for_none(site):
     op = tagged_op(site)
     assert "dagster-k8s/config" not in op.tags and op.pool is None
+
+
+def test_writing_by_an_own_server_asks_for_a_gpu_and_by_one_elsewhere_for_a_place_in_the_pool(site):
+    """Lost otherwise: a GPU that waits for an API, or ten steps that share one provider's rate."""
+    assert op_of(site, "synthesis_qa").pool is None, "rules need neither"
+    engines(site, own={"engine": "vllm"}, elsewhere={"url": "https://api.example/v1"})
+    policy(site, engine="elsewhere")
+    op = op_of(site, "synthesis_qa")
+    assert op.pool == "api" and "dagster-k8s/config" not in op.tags
+    policy(site, engine="elsewhere", scorer="own")
+    op = op_of(site, "synthesized", vllm_gpus=4, vllm_image="example/vllm:1")
+    container = json.loads(op.tags["dagster-k8s/config"])["container_config"]
+    assert container == {"resources": {"limits": {"nvidia.com/gpu": "4"}}, "image": "example/vllm:1"}
+    assert op.pool == "gpu"
+    op = op_of(site, "synthesized", vllm_gpus=0)
+    assert "resources" not in json.loads(op.tags["dagster-k8s/config"])["container_config"]

@@ -7,7 +7,7 @@ the associations favour everywhere is cut back, and one that they never favour s
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from typing import Any, Final
@@ -77,6 +77,7 @@ def plan_lines(
     weights: Suits,
     taxonomy: Taxonomy,
     policy: SynthesisPolicy,
+    examples: Callable[[Facts, str], Sequence[str]] = lambda facts, leaf: (),
 ) -> pa.Table:
     """The lines of a source.
 
@@ -87,6 +88,7 @@ def plan_lines(
         weights: from :func:`suits`.
         taxonomy: the tree.
         policy: how many, how drawn.
+        examples: ids of the samples that a picture and a leaf are asked for with.
 
     Returns:
         Rows of :data:`SYNTHESIS_PLAN`, by picture and leaf: at most one for each picture and leaf.
@@ -114,7 +116,7 @@ def plan_lines(
                 "score": scores[i, j],
                 "chosen_by": "floor" if floored[i, j] else "association",
                 "style": _style(key, policy),
-                "seed_ids": [],
+                "seed_ids": list(examples(fact, leaf.name)),
             }
         )
     return pa.Table.from_pylist(rows, schema=SYNTHESIS_PLAN.schema)

@@ -15,6 +15,7 @@ SYNTHESIS_PLAN: Final = TableSpec(
     name="synthesis_plan",
     version=1,
     key="line_id",
+    lookup=("line_id",),
     schema=pa.schema(
         [
             pa.field("line_id", pa.string(), nullable=False),  # <source>-<BLAKE3-128 hex>
@@ -34,12 +35,16 @@ SYNTHESIS_PLAN: Final = TableSpec(
 #: One row for each planned question: every intermediate result, null after the step that it did not pass.
 SYNTHESIS_QA: Final = TableSpec(
     name="synthesis_qa",
-    version=1,
+    version=2,
     key="line_id",
+    digest_exclude=("cost",),  # what a reply cost when it was asked is no part of what it says
+    lookup=("line_id",),
     schema=pa.schema(
         [
             pa.field("line_id", pa.string(), nullable=False),
             pa.field("image_id", pa.string(), nullable=False),
+            pa.field("parent_ids", pa.list_(pa.string()), nullable=False),  # samples that show the picture
+            pa.field("seed_ids", pa.list_(pa.string()), nullable=False),  # samples that served as examples
             pa.field("instruction_l3", pa.string(), nullable=False),
             pa.field("style", pa.string(), nullable=False),
             pa.field("question", pa.string()),
@@ -47,16 +52,23 @@ SYNTHESIS_QA: Final = TableSpec(
             pa.field("relevant", pa.bool_()),  # by a model; null where none was asked
             pa.field("answer", pa.string()),
             pa.field("judge_score", pa.int32()),  # 1 to 10; null where none was asked
+            pa.field("judge_reason", pa.string()),  # what the judge said before it scored
             pa.field("loss", pa.float32()),  # nats a token of the answer; null where not measured
             pa.field("problem", pa.string()),  # code of what went wrong at a step; null where nothing did
-            pa.field("engine", pa.string(), nullable=False),
-            pa.field("model", pa.string()),  # that wrote, with its revision; null by rules
-            pa.field("judge_model", pa.string()),  # that judged; null where nothing did
-            pa.field("prompts", pa.list_(pa.string()), nullable=False),  # name@version of each, in order
-            pa.field("sampling", pa.string()),  # JSON; null by rules
-            pa.field("requests", pa.list_(pa.string()), nullable=False),  # hashes in the response cache
-            pa.field("prompt_tokens", pa.int64(), nullable=False),
+            pa.field("problem_step", pa.string()),  # question, relevance, answer or judge; null likewise
+            pa.field("engine", pa.string(), nullable=False),  # rules, or a name of engines.yaml
+            pa.field("model", pa.string()),  # that wrote, <name>@<revision>; null by rules
+            pa.field("judge_model", pa.string()),  # that judges, likewise
+            pa.field("scorer_model", pa.string()),  # that takes the loss, likewise; null where none is named
+            # One for each request, in order: <prompt>.<language>@<version>, and its hash in the kept replies.
+            pa.field("prompts", pa.list_(pa.string()), nullable=False),
+            pa.field("requests", pa.list_(pa.string()), nullable=False),
+            pa.field("sampling", pa.string()),  # JSON by step; null by rules
+            pa.field("prompt_tokens", pa.int64(), nullable=False),  # of all requests, repairs included
             pa.field("completion_tokens", pa.int64(), nullable=False),
+            # Of all requests when they were asked, in the currency of the engine's prices: a replay costs
+            # nothing and is told at its first price.
+            pa.field("cost", pa.float64(), nullable=False),
             *VERDICT_FIELDS,
         ]
     ),
@@ -67,6 +79,7 @@ SYNTHESIZED: Final = TableSpec(
     name="synthesized",
     version=1,
     key="sample_id",
+    lookup=("sample_id",),
     schema=pa.schema(
         [
             pa.field("sample_id", pa.string(), nullable=False),  # <source>-<BLAKE3-128 hex>

@@ -2,36 +2,43 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
 import polars as pl
 import pyarrow as pa
 
 from infinity_assets.quality.audit import CheckResult
-from infinity_assets.stages.images.schema import IMAGES
-from infinity_assets.stages.publish import StageResult, publish, verdict_stats
+from infinity_assets.stages.publish import StageResult, code_version, keep_policy, publish, verdict_stats
+from infinity_assets.stages.synthesized.costs import Cost, from_json, ledger, to_json
 from infinity_assets.stages.synthesized.facts import TAGGED_COLUMNS, UNIFIED_COLUMNS, Facts, collect_facts
-from infinity_assets.stages.synthesized.lines import LINES_VERSION, decide, write_by_rules
+from infinity_assets.stages.synthesized.generate import PASSING, UNSENT
+from infinity_assets.stages.synthesized.inputs import Inputs
+from infinity_assets.stages.synthesized.lines import LINES_VERSION, decide
 from infinity_assets.stages.synthesized.merge import MERGE_VERSION, merge
 from infinity_assets.stages.synthesized.plan import PLAN_VERSION, coverage, plan_lines, suits
-from infinity_assets.stages.synthesized.rules import RULES_VERSION, possible_leaves
+from infinity_assets.stages.synthesized.rules import RULES_VERSION
 from infinity_assets.stages.synthesized.schema import SYNTHESIS_PLAN, SYNTHESIS_QA, SYNTHESIZED
-from infinity_assets.stages.tag_associations.schema import TAG_ASSOCIATIONS, WHOLE
-from infinity_assets.stages.tagged.schema import TAGGED
-from infinity_assets.stages.tagged.stage import kept_rows, require_parallel
-from infinity_assets.stages.tagged.taxonomy import Taxonomy, load_taxonomy
-from infinity_assets.stages.unified.schema import UNIFIED
+from infinity_assets.stages.synthesized.writers import Writer
+from infinity_assets.stages.tag_associations.schema import TAG_ASSOCIATIONS
+from infinity_assets.stages.tagged.stage import kept_rows
+from infinity_assets.stages.tagged.taxonomy import Taxonomy
 from infinity_assets.stages.verdicts import KEEP
 from infinity_assets.store.digests import key_of, table_digest
-from infinity_assets.store.tables import Published, Shard, TableSpec, Transaction
+from infinity_assets.store.tables import Shard, TableSpec, Transaction
 
 if TYPE_CHECKING:
     from infinity_assets.platform import Platform
 
 TABLES: Final = (SYNTHESIS_PLAN, SYNTHESIS_QA, SYNTHESIZED)
+#: What each is made by, beside its schema.
+MADE_BY: Final = {
+    SYNTHESIS_PLAN.name: (PLAN_VERSION,),
+    SYNTHESIS_QA.name: (RULES_VERSION, LINES_VERSION),
+    SYNTHESIZED.name: (MERGE_VERSION,),
+}
 LINES_CHECK: Final = "lines_conserved"
 LINES_PROMISE: Final = "every kept line is in exactly one conversation"
 
@@ -46,6 +53,8 @@ class SynthesisResult:
     plan: StageResult
     qa: StageResult
     synthesized: StageResult
+    costs: tuple[Cost, ...] = ()  #: of the published lines, by prompt and model, and of this run
+    currency: str | None = None  #: of the costs; null by rules
 
 
 def materialize_synthesized(platform: Platform, source: str, run_id: str) -> SynthesisResult:
@@ -54,52 +63,34 @@ def materialize_synthesized(platform: Platform, source: str, run_id: str) -> Syn
     A benchmark gets none. Where nothing was associated yet, chance and floors decide the plan. If no input,
     version or policy moved since the last time, nothing is read.
 
+    Where a model writes, each reply is kept as it comes: a rerun asks only for what is missing. When the
+    budget is spent, lines that were not reached are published as dropped (``budget_spent``), and a larger one
+    goes on from there. Lines at which an engine failed are asked about again by the next run.
+
     Raises:
         StoreError: if ``unified``, ``images`` or ``tagged`` was never published, or do not fit together.
+        CatalogueError: if the policy, a prompt or an engine is wrong.
+        EngineError: an engine as a whole does not work. What was answered is kept.
     """
-    work = _Work(platform, source, run_id)
-    return work.again() if work.settled() else work.anew()
+    with ExitStack() as opened:
+        work = _Work(platform, source, run_id, opened)
+        return work.again() if work.settled() else work.anew()
 
 
 class _Work:
     """One materialization."""
 
-    def __init__(self, platform: Platform, source: str, run_id: str) -> None:
-        store = platform.store
+    def __init__(self, platform: Platform, source: str, run_id: str, opened: ExitStack) -> None:
         self.platform, self.source, self.run_id = platform, source, run_id
-        self.policy, self.taxonomy = platform.synthesis, load_taxonomy()
-        self.unified = store.require(UNIFIED, source)
-        self.tagged = store.require(TAGGED, source)
-        self.images = store.require(IMAGES, source)
-        self.associations = store.published(TAG_ASSOCIATIONS, WHOLE)
-        require_parallel(self.unified, self.tagged)
-        self.transactions = {spec.name: store.begin(spec, source) for spec in TABLES}
-        self.inputs = {t.table.name: t.data_version for t in (self.unified, self.tagged, self.images)}
-        if self.associations is not None:
-            self.inputs[TAG_ASSOCIATIONS.name] = self.associations.data_version
-        self.versions = (PLAN_VERSION, RULES_VERSION, LINES_VERSION, MERGE_VERSION)
-        category = platform.catalogue[source].spec.category
-        self.takes_part = category != "evaluation" and self.policy.lines_per_picture > 0
-        self.made_from = key_of(
-            self.versions,
-            self.taxonomy.hash,
-            (self.policy.planning, self.policy.keeping, self.policy.merging, platform.associations.backoff),
-            self.takes_part,
-            sorted(self.inputs.items()),
-        )
-
-    @property
-    def _note(self) -> str:
-        return f"_synthesis/{self.source}.json"
+        self.read = Inputs(platform, source, opened)
+        self.policy, self.taxonomy = platform.synthesis, self.read.taxonomy
+        self.transactions = {spec.name: platform.store.begin(spec, source) for spec in TABLES}
+        self.costs: list[Cost] = []  # of this run
 
     def settled(self) -> bool:
         """Whether what is published was made from all this; equal content commits nothing and cannot say."""
-        found = self.platform.store.objects.get(self._note)
-        return found is not None and json.loads(found) == self._state()
-
-    def _state(self) -> dict[str, Any]:
-        bases = {name: t.base for name, t in self.transactions.items()}
-        return {"made_from": self.made_from} | {n: b.data_version if b else None for n, b in bases.items()}
+        bases = {name: t.base.data_version if t.base else None for name, t in self.transactions.items()}
+        return self.read.noted == self.read.state(bases)
 
     def again(self) -> SynthesisResult:
         """What is published, as it is."""
@@ -111,23 +102,27 @@ class _Work:
             checks = [check] if spec is SYNTHESIZED else []
             rows_in = int(base.notes["rows_in"])
             results.append(self._publish(spec, base.shards, rows_in, dict(base.notes), checks))
-        return SynthesisResult(*results)
+        plan, qa, talks = results
+        return self._result((plan, qa, talks), bases[SYNTHESIS_QA.name].shards)
 
     def anew(self) -> SynthesisResult:
         """Plan, write, judge and merge; shards that are there are taken as they are."""
-        facts = self._facts() if self.takes_part else []
-        labels = sorted({box.label for fact in facts for box in fact.boxes})
-        plan, planned = self._plan(facts, labels)
+        facts = self._facts() if self.read.takes_part else []
+        writer = self.read.writer(facts)
+        plan, planned = self._plan(facts, writer)
         by_id = {fact.image_id: fact for fact in facts}
         lines, talks = [], []
         for part in _parts(plan):
             about = {image_id: by_id[image_id] for image_id in part.column("image_id").to_pylist()}
-            line = self._lines(part, about, labels)
+            line = self._lines(part, about, writer)
             lines.append(line)
             talks.append(self._talks(line, about))
         leaves = [leaf for shard in lines for leaf in shard.stats["kept_leaves"]]
         table = coverage(facts, plan, leaves)
         told = {"engine": self.policy.engine, "policy": f"{self.policy.name}@{self.policy.version}"}
+        told["policy_id"] = keep_policy(
+            self.platform.store, self.policy.keeping, self.policy.model_dump(mode="json")
+        )
         notes = {
             "pictures": len(facts),
             "coverage": table,
@@ -137,19 +132,35 @@ class _Work:
         }
         check = _lines_check(lines, talks)
         merged = sum(shard.stats["lines"] for shard in talks)
-        cost = {
-            name: sum(shard.stats[name] for shard in lines) for name in ("prompt_tokens", "completion_tokens")
-        }
         conversations = sum(shard.rows for shard in talks)
         results = (
             self._publish(SYNTHESIS_PLAN, [planned], planned.rows, told | notes),
-            self._publish(SYNTHESIS_QA, lines, planned.rows, told | cost),
+            self._publish(SYNTHESIS_QA, lines, planned.rows, told | self._told(lines)),
             self._publish(SYNTHESIZED, talks, conversations, told | {"lines": merged}, [check]),
         )
-        state = {"made_from": self.made_from}
-        state |= {r.published.table.name: r.published.data_version for r in results}
-        self.platform.store.objects.put(self._note, json.dumps(state).encode())
-        return SynthesisResult(*results)
+        tables = {r.published.table.name: r.published.data_version for r in results}
+        self.read.note(tables, sum(shard.stats["passing"] for shard in lines))
+        return self._result(results, lines)
+
+    def _result(
+        self, results: tuple[StageResult, StageResult, StageResult], lines: Sequence[Shard]
+    ) -> SynthesisResult:
+        told = (cost for shard in lines for cost in from_json(shard.stats["costs"]))
+        mine = (
+            replace(c, requests=0, failed=0, prompt_tokens=0, completion_tokens=0, cost=0.0)
+            for c in self.costs
+        )
+        return SynthesisResult(*results, tuple(ledger([*told, *mine])), self.read.currency)
+
+    def _told(self, lines: Sequence[Shard]) -> dict[str, Any]:
+        """Counts for the page of the lines."""
+        names = ("prompt_tokens", "completion_tokens", "passing", "unsent", "without_loss")
+        told = {name: sum(shard.stats[name] for shard in lines) for name in names}
+        if self.policy.by_rules:
+            return {name: told[name] for name in names[:2]}
+        return told | {
+            "loss_by": self.policy.scorer or "none: synthesis.yaml names no scorer, so no loss is taken"
+        }
 
     def _publish(
         self,
@@ -164,56 +175,59 @@ class _Work:
             shards,
             rows_in=rows_in,
             run_id=self.run_id,
-            inputs=self.inputs,
+            inputs=self.read.versions,
+            made_by=code_version(spec.version, *MADE_BY[spec.name]),
             notes={name: value for name, value in notes.items() if name not in {"rows_in", "contract"}},
             further_checks=checks,
         )
 
     def _facts(self) -> list[Facts]:
         samples, tags = [], []
-        for mine, theirs in zip(self.unified.shards, self.tagged.shards, strict=True):
-            found = self.tagged.read_shard(theirs, TAGGED_COLUMNS)
-            samples.append(kept_rows(self.unified, mine, found, UNIFIED_COLUMNS))
+        unified, tagged = self.read.unified, self.read.tagged
+        for mine, theirs in zip(unified.shards, tagged.shards, strict=True):
+            found = tagged.read_shard(theirs, TAGGED_COLUMNS)
+            samples.append(kept_rows(unified, mine, found, UNIFIED_COLUMNS))
             tags.append(found)
         if not samples:
             return []
-        shown = self.images.read(["image_id", "width", "height"], f"verdict = '{KEEP}'")
+        shown = self.read.images.read(["image_id", "width", "height"], f"verdict = '{KEEP}'")
         images = pl.DataFrame(pl.from_arrow(shown))
         return collect_facts(pa.concat_tables(samples), pa.concat_tables(tags), images)
 
-    def _plan(self, facts: Sequence[Facts], labels: Sequence[str]) -> tuple[pa.Table, Shard]:
+    def _plan(self, facts: Sequence[Facts], writer: Writer) -> tuple[pa.Table, Shard]:
         associated = TAG_ASSOCIATIONS.schema.empty_table()
-        if self.associations is not None and facts:
-            associated = self.associations.read()
+        if self.read.associations is not None and facts:
+            associated = self.read.associations.read()
         weights = suits(associated, self.taxonomy, self.platform.associations.backoff)
-        possible = [possible_leaves(fact, labels) for fact in facts]
-        plan = plan_lines(self.source, facts, possible, weights, self.taxonomy, self.policy)
+        possible = [writer.possible(fact) for fact in facts]
+        plan = plan_lines(self.source, facts, possible, weights, self.taxonomy, self.policy, writer.examples)
         stats = verdict_stats(plan, SYNTHESIS_PLAN.key)
         key = key_of(SYNTHESIS_PLAN.name, PLAN_VERSION, table_digest(plan))
         return plan, self.transactions[SYNTHESIS_PLAN.name].stage(key, plan, stats)
 
-    def _lines(self, part: pa.Table, about: dict[str, Facts], labels: Sequence[str]) -> Shard:
+    def _lines(self, part: pa.Table, about: dict[str, Facts], writer: Writer) -> Shard:
         transaction = self.transactions[SYNTHESIS_QA.name]
         told = sorted(about.values(), key=lambda fact: fact.image_id)
         key = key_of(
             SYNTHESIS_QA.name,
-            self.versions,
-            (self.policy.engine, self.policy.seed, self.policy.keeping),
+            LINES_VERSION,
+            writer.made_by,
+            self.policy.keeping,
             table_digest(part),
             told,
-            labels,
         )
-        shard = transaction.have(key)
+        within = key_of(key, "within", self.policy.budget)
+        shard = transaction.have(key) or transaction.have(within)
         if shard is not None:
             return shard
-        measured = write_by_rules(part.to_pylist(), about, labels, self.policy.seed)
-        table = decide(measured, [leaf.name for leaf in self.taxonomy.group("ocr")], self.policy)
-        kept = pl.DataFrame(pl.from_arrow(table)).filter(verdict=KEEP)
-        stats = verdict_stats(table, SYNTHESIS_QA.key) | {
-            "kept_leaves": kept["instruction_l3"].to_list(),
-            "prompt_tokens": int(measured["prompt_tokens"].sum()),
-            "completion_tokens": int(measured["completion_tokens"].sum()),
-        }
+        written = writer.write(part.to_pylist(), about)
+        self.costs += written.costs
+        table = decide(written.lines, [leaf.name for leaf in self.taxonomy.group("ocr")], self.policy)
+        stats = _line_stats(table) | {"costs": to_json(ledger(written.costs))}
+        if stats["passing"]:  # under a key of its own: the next run does not find it, and asks again
+            key = key_of(key, "passing", self.run_id)
+        elif stats["unsent"]:
+            key = within
         return transaction.stage(key, table, stats)
 
     def _talks(self, lines: Shard, about: dict[str, Facts]) -> Shard:
@@ -231,6 +245,19 @@ class _Work:
             "lines": sum(map(len, table.column("line_ids").to_pylist())),
         }
         return transaction.stage(key, table, stats)
+
+
+def _line_stats(table: pa.Table) -> dict[str, Any]:
+    frame = pl.DataFrame(pl.from_arrow(table))
+    kept = frame.filter(verdict=KEEP)
+    return verdict_stats(table, SYNTHESIS_QA.key) | {
+        "kept_leaves": kept["instruction_l3"].to_list(),
+        "prompt_tokens": int(frame["prompt_tokens"].sum()),
+        "completion_tokens": int(frame["completion_tokens"].sum()),
+        "passing": int(frame["problem"].is_in(list(PASSING)).sum()),
+        "unsent": int((frame["problem"] == UNSENT).sum()),
+        "without_loss": int(kept["loss"].is_null().sum()),
+    }
 
 
 def _difficulty(taxonomy: Taxonomy) -> str:
@@ -267,21 +294,3 @@ def _staged_rows(transaction: Transaction, shard: Shard) -> list[dict[str, Any]]
     with transaction.preview([shard]) as dataset:
         rows: list[dict[str, Any]] = dataset.to_table().to_pylist()
     return rows
-
-
-def behind(platform: Platform, source: str) -> bool:
-    """Whether a source's conversations were made from other tags or associations than are published."""
-    tagged = platform.store.published(TAGGED, source)
-    if tagged is None:
-        return False
-    found = platform.store.published(SYNTHESIZED, source)
-    associations = platform.store.published(TAG_ASSOCIATIONS, WHOLE)
-    return found is None or _made_otherwise(found, tagged, associations)
-
-
-def _made_otherwise(found: Published, tagged: Published, associations: Published | None) -> bool:
-    wanted = associations.data_version if associations else None
-    return (
-        found.inputs.get(TAGGED.name) != tagged.data_version
-        or found.inputs.get(TAG_ASSOCIATIONS.name) != wanted
-    )

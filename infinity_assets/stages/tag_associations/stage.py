@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from infinity_assets.errors import CatalogueError, StoreError
 from infinity_assets.quality.audit import CheckResult
-from infinity_assets.stages.publish import StageResult, publish, verdict_stats
+from infinity_assets.stages.publish import StageResult, code_version, publish, verdict_stats
 from infinity_assets.stages.tag_associations.associate import ASSOCIATION_VERSION, TAGGED_COLUMNS, associate
 from infinity_assets.stages.tag_associations.schema import TAG_ASSOCIATIONS, WHOLE
 from infinity_assets.stages.tagged.schema import TAGGED
@@ -52,7 +52,7 @@ def materialize_tag_associations(platform: Platform, run_id: str) -> StageResult
     key = key_of("associations", ASSOCIATION_VERSION, policy.hash, taxonomy.hash, sorted(versions.items()))
     shard = transaction.have(key)
     if shard is None:
-        tables = [_pinned(platform.store, name, pin).read(list(TAGGED_COLUMNS)) for name, pin in pins.items()]
+        tables = [pinned(platform.store, name, pin).read(list(TAGGED_COLUMNS)) for name, pin in pins.items()]
         empty = TAGGED.schema.empty_table().select(list(TAGGED_COLUMNS))
         result = associate(pa.concat_tables([empty, *tables]), taxonomy, policy)
         stats = verdict_stats(result.table, TAG_ASSOCIATIONS.key) | {"metrics": result.metrics}
@@ -71,6 +71,7 @@ def materialize_tag_associations(platform: Platform, run_id: str) -> StageResult
         rows_in=shard.rows,
         run_id=run_id,
         inputs={f"{TAGGED.name}/{name}": version for name, version in versions.items()},
+        made_by=code_version(TAG_ASSOCIATIONS.version, ASSOCIATION_VERSION),
         notes=notes,
         # The pins are part of what is published: equal rows of another seed set are another table.
         data_version=key_of(transaction.data_version([shard]), seed_key, sorted(versions.items())),
@@ -124,7 +125,7 @@ def _search(store: Store, source: str, wanted: str | None) -> Published:
     )
 
 
-def _pinned(store: Store, source: str, pin: list[str | int]) -> Published:
+def pinned(store: Store, source: str, pin: list[str | int]) -> Published:
     found = store.past(TAGGED, source, int(pin[1]))
     if found is None or found.data_version != pin[0]:
         return _search(store, source, str(pin[0]))

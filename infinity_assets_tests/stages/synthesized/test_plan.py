@@ -114,7 +114,8 @@ def line(**more):
     row = dict.fromkeys(SYNTHESIS_QA.schema.names)
     row |= {"line_id": "l", "image_id": "i", "instruction_l3": "colour", "style": "short", "question": "Q?",
             "answer": "A", "engine": "rules", "prompts": ["rules@1"], "requests": [], "prompt_tokens": 0,
-            "completion_tokens": 0, "verdict": "keep"}  # fmt: skip
+            "completion_tokens": 0, "cost": 0.0, "parent_ids": ["p"], "seed_ids": [],
+            "verdict": "keep"}  # fmt: skip
     return row | more
 
 
@@ -129,15 +130,16 @@ def line(**more):
         ({"loss": 2.6, "instruction_l3": "printed_text"}, "drop", "high_loss"),
         ({"relevant": False, "judge_score": 3}, "drop", "irrelevant_question"),
         ({"question_similarity": 0.8, "relevant": False}, "drop", "repeated_question"),
+        ({"problem": "budget_spent", "answer": None}, "drop", "budget_spent"),
         ({"problem": "cut_answer", "judge_score": 3, "answer": None}, "quarantine", "cut_answer"),
     ],
 )
 def test_line_is_kept_or_has_its_reason(measured, verdict, reason):
     """A threshold of the policy that decides nothing, or a null taken for a zero, would pass unseen."""
     frame = pl.DataFrame(pl.from_arrow(pa.Table.from_pylist([line(**measured)], schema=SYNTHESIS_QA.schema)))
-    row = decide(frame.drop("verdict", "reason", "detail"), ["printed_text"], POLICY).to_pylist()[0]
+    row = decide(frame.drop("verdict", "reason"), ["printed_text"], POLICY).to_pylist()[0]
     assert (row["verdict"], row["reason"]) == (verdict, reason)
-    assert (row["detail"] is not None) == (reason in DROPPED)
+    assert (row["detail"] is not None) == (reason in set(DROPPED) - {"budget_spent"})
 
 
 def test_question_that_the_picture_has_is_not_new():

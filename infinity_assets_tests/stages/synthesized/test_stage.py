@@ -13,7 +13,8 @@ from infinity_assets.stages.exported.stage import materialize_exported
 from infinity_assets.stages.filtered.stage import materialize_filtered
 from infinity_assets.stages.mixed.stage import materialize_mixed
 from infinity_assets.stages.synthesized import stage as synthesis
-from infinity_assets.stages.synthesized.stage import behind, materialize_synthesized
+from infinity_assets.stages.synthesized.inputs import behind
+from infinity_assets.stages.synthesized.stage import materialize_synthesized
 from infinity_assets.stages.tag_associations.stage import materialize_tag_associations
 from infinity_assets.stages.tagged.stage import materialize_tagged
 from infinity_assets_tests.conftest import dedupe, ingest, picture
@@ -143,15 +144,15 @@ import os, signal, sys
 from pathlib import Path
 from infinity_assets.platform import Platform
 from infinity_assets.settings import Settings
-from infinity_assets.stages.synthesized import stage
+from infinity_assets.stages.synthesized import stage, writers
 stage.SHARD_LINES = 4
-write, calls = stage.write_by_rules, []
+write, calls = writers.write_by_rules, []
 def dying(*args):
     calls.append(1)
     if len(calls) == int(sys.argv[3]):
         os.kill(os.getpid(), signal.SIGKILL)
     return write(*args)
-stage.write_by_rules = dying
+writers.write_by_rules = dying
 folder = Path(sys.argv[1])
 settings = Settings(home=folder / "home", catalogue=folder / "catalogue", store=sys.argv[2], workers=1)
 stage.materialize_synthesized(Platform(settings), "scenes", "child")
