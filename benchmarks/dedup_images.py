@@ -13,8 +13,8 @@ witnesses), and, in a process of its own, imagededup's rule: all measures and a 
 
 *Same* are a picture and its copy, files with equal pixels, and real pairs so labelled in
 ``duplicate_pictures.csv``. *Different* are pictures of different origin, but that real ones of one folder are
-known to be so only where a label says it or where the folder is easy_vqa's, whose drawings all differ; other
-pairs are counted as unjudged.
+known to be so only where a label says it or where the folder is easy_vqa's, whose drawings all differ, and
+that the same formula is drawn twice on other paper; such pairs are counted as unjudged.
 """
 
 from __future__ import annotations
@@ -60,7 +60,8 @@ TARGET = (
     f"from files to pairs at least {TARGET_RATIO:g} times less CPU time than imagededup and than Data-Juicer"
 )
 ROOMS = ("charts", "tables", "documents", "screens", "formulas", "scenes")
-ALL_DIFFERENT = "easy_vqa"
+#: Folders and rooms in which no picture is another one.
+DISTINCT = {"easy_vqa", *ROOMS} - {"formulas"}
 PEER = REPOSITORY / ".envs" / "imagededup"
 PEER_SCRIPT = Path(__file__).with_name("_image_peers.py")
 #: Its torch and torchvision are stood in for by nothing.
@@ -215,8 +216,8 @@ class Truth:
         label = self._labels.get(_pair(one.origin, other.origin))
         if label is not None:
             return label != "same"
-        folders = {one.origin.split("/")[0], other.origin.split("/")[0]}
-        return len(folders) > 1 or folders <= {ALL_DIFFERENT, "drawn"}
+        folders = {_folder(one), _folder(other)}
+        return len(folders) > 1 or folders <= DISTINCT
 
     def quality(self, pairs: Pairs) -> dict[str, float]:
         """Shares of what is known."""
@@ -247,8 +248,12 @@ class Truth:
 
     def _folders(self, pair: tuple[str, str]) -> str:
         """Where the two are from."""
-        origins = (self._files[name].origin.split("/") for name in pair)
-        return " & ".join(sorted({parts[1] if parts[0] == "drawn" else parts[0] for parts in origins}))
+        return " & ".join(sorted({_folder(self._files[name]) for name in pair}))
+
+
+def _folder(file: File) -> str:
+    """The folder of real data or the room of the drawer."""
+    return file.origin.removeprefix("drawn/").split("/")[0]
 
 
 def _pair(a: str, b: str) -> tuple[str, str]:
