@@ -78,8 +78,10 @@ def fingerprint_items(rows: pa.Table, images: pl.DataFrame) -> pa.Table:
 
 
 def _answer_words(spoken: list[Exchange]) -> list[list[int]]:
+    """Hashes of the words of each answer; none of a long one, which is a passage."""
     words = word_hashes(["\n".join(exchange.answers) for exchange in spoken])
-    return [words.row(i).tolist() for i in range(len(spoken))]
+    rows = (words.row(i).tolist() for i in range(len(spoken)))
+    return [row if len(row) < NGRAM_WORDS else [] for row in rows]
 
 
 def _pictures(rows: list[dict[str, Any]]) -> dict[str, Any]:

@@ -34,14 +34,14 @@ BENCHMARK_FINGERPRINTS: Final = TableSpec(
             pa.field("signatures", pa.list_(pa.binary()), nullable=False),
             pa.field("media", pa.int32(), nullable=False),  # pictures, clips and sounds that it refers to
             # Parallel lists, one entry for each exchange: BLAKE3-128 of the question in normal form, the same
-            # of question and answers, the question itself (to compare it once the picture is the same), what
-            # its answers are known by behind it.
+            # of question and answers, the question itself (to compare it once the picture is the same), and
+            # what an answer of fewer than 13 words is known by behind it.
             pa.field("question_hashes", pa.list_(pa.binary(16)), nullable=False),
             pa.field("turn_hashes", pa.list_(pa.binary(16)), nullable=False),
             pa.field("questions", pa.list_(pa.string()), nullable=False),
             pa.field("question_words", pa.list_(pa.int32()), nullable=False),
             pa.field("answered", pa.list_(pa.bool_()), nullable=False),
-            pa.field("answer_words", pa.list_(pa.list_(pa.uint64())), nullable=False),  # hashes, in order
+            pa.field("answer_words", pa.list_(pa.list_(pa.uint64())), nullable=False),
             pa.field("passages", pa.list_(PASSAGE), nullable=False),
             *VERDICT_FIELDS,
         ]

@@ -68,7 +68,7 @@ def wanted_of(items: pl.DataFrame, exchanges: pl.DataFrame) -> Wanted:
     for i, row in enumerate(short.iter_rows(named=True)):
         if row["words"] >= SHORT_WORDS and row["answers"] == 1:
             runs.append((asked.row(i), row["item"], row["question"]))
-        if 0 < row["answer_count"] < NGRAM_WORDS and row["items"] <= TEMPLATE:
+        if row["answer_count"] and row["items"] <= TEMPLATE:
             answer = np.array(row["answer_words"], np.uint64)
             for k in range(len(MARKERS)):
                 run = np.concatenate((asked.row(i), between.row(k), answer))
