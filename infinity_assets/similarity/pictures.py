@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from infinity_assets.similarity.evidence import EARLY_PIXELS, Evidence, examine
+from infinity_assets.similarity.ground import ground_of, one_ground
 from infinity_assets.similarity.signature import Signature, unpack
 
 #: Largest Hamming distance of two pHashes at which their pictures are compared. On the held-out half 89.6 %
@@ -23,7 +24,7 @@ from infinity_assets.similarity.signature import Signature, unpack
 PHASH_RADIUS = 10
 
 #: Raised when the same pictures get another relation.
-WITNESS_VERSION = 4
+WITNESS_VERSION = 5
 
 Relation = Literal["same", "variant", "different"]
 
@@ -78,6 +79,9 @@ def relation(a: bytes, b: bytes) -> Comparison:
     Raises:
         StoreError: if either is no signature.
     """
+    ground, other = ground_of(a), ground_of(b)
+    if ground is not None and other is not None and not one_ground(ground, other):
+        return DIFFERENT
     first, second = unpack(min(a, b)), unpack(max(a, b))
     seen = examine(first, second)
     if seen is None:
