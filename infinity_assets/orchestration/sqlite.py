@@ -2,11 +2,11 @@
 
 Dagster makes an engine and opens a connection for each of the hundreds of statements of a run, so that each
 compiles its SQL anew, and closing the last connection to a file forces a checkpoint. Here each file has one
-engine with a pool, a run's new file is a copy of an empty one instead of being migrated from nothing, and a
-table that was seen is not looked for again. The files are the same: the UI reads them with Dagster's own
-classes.
+engine with a pool, a run's new file is a copy of an empty one instead of being migrated from nothing, a
+table that was seen is not looked for again, and the materialization to which a step's checks belong is looked
+up once, not twice a check. The files are the same: the UI reads them with Dagster's own classes.
 
-Overrides three methods that Dagster does not document; a test fails when they are no longer called.
+Overrides five methods that Dagster does not document; a test fails when they are no longer called.
 """
 
 from __future__ import annotations
@@ -20,6 +20,9 @@ from pathlib import Path
 from typing import Any
 
 import sqlalchemy
+from dagster import AssetKey, AssetRecordsFilter, EventRecordsResult
+from dagster._core.events import DagsterEventType
+from dagster._core.events.log import EventLogEntry
 from dagster._core.storage.event_log.sqlite.sqlite_event_log import INDEX_SHARD_NAME, SqliteEventLogStorage
 from dagster._core.storage.runs.sqlite.sqlite_run_storage import SqliteRunStorage
 from dagster._core.storage.sqlite import SQLITE_BUSY_TIMEOUT_SECONDS
@@ -29,6 +32,15 @@ from sqlalchemy.pool import QueuePool
 
 #: Files whose connections are kept: Dagster has three, and one for each run.
 KEPT_ENGINES = 8
+
+#: What a step records between two of its checks; none of them is a materialization.
+BETWEEN_CHECKS = frozenset(
+    {
+        DagsterEventType.ASSET_CHECK_EVALUATION,
+        DagsterEventType.HANDLED_OUTPUT,
+        DagsterEventType.STEP_OUTPUT,
+    }
+)
 
 
 class Engines:
@@ -71,6 +83,7 @@ class _EventLog(SqliteEventLogStorage):
         self.engines = Engines()
         self._empty: bytes | None = None  #: a run's file without events, once one was made
         self._seen_tables: set[str] = set()
+        self._checked: tuple[tuple[Any, ...], EventRecordsResult] | None = None
         super().__init__(base_dir)
 
     @contextmanager
@@ -103,6 +116,26 @@ class _EventLog(SqliteEventLogStorage):
                     return False
             self._seen_tables.add(table_name)
         return True
+
+    def store_event(self, event: EventLogEntry) -> None:
+        if event.dagster_event_type not in BETWEEN_CHECKS:
+            self._checked = None
+        super().store_event(event)
+
+    def fetch_materializations(
+        self,
+        records_filter: AssetKey | AssetRecordsFilter,
+        limit: int,
+        cursor: str | None = None,
+        ascending: bool = False,
+    ) -> EventRecordsResult:
+        question = (repr(records_filter), limit, cursor, ascending)
+        if self._checked is None or self._checked[0] != question:
+            self._checked = (
+                question,
+                super().fetch_materializations(records_filter, limit, cursor, ascending),
+            )
+        return self._checked[1]
 
     def dispose(self) -> None:
         super().dispose()

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import dagster as dg
 import pytest
+from dagster._core.storage.event_log.sqlite.sqlite_event_log import SqliteEventLogStorage
 
 from infinity_assets.orchestration import sqlite
 from infinity_assets.orchestration.instance import instance_folder, open_instance
@@ -67,6 +68,38 @@ def test_dagsters_own_classes_read_the_records(tmp_path: Path) -> None:
         records = plain.fetch_materializations(dg.AssetKey("thing"), limit=50).records
         assert len(records) == len(runs)
         assert all(plain.all_logs(run.run_id) for run in runs)
+
+
+@dg.asset(
+    partitions_def=PARTITIONS,
+    check_specs=[dg.AssetCheckSpec(name, asset="checked") for name in ("one", "two", "three")],
+)
+def checked():
+    """An asset with checks of its own."""
+    results = [dg.AssetCheckResult(passed=True, check_name=name) for name in ("one", "two", "three")]
+    return dg.MaterializeResult(check_results=results)
+
+
+def test_each_check_belongs_to_the_materialization_of_its_own_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A person who opens a check would otherwise be led to another run's table."""
+    looked_up: list[int] = []
+    query = SqliteEventLogStorage.fetch_materializations
+
+    def counted(self: SqliteEventLogStorage, *args, **kwargs):
+        looked_up.append(1)
+        return query(self, *args, **kwargs)
+
+    monkeypatch.setattr(SqliteEventLogStorage, "fetch_materializations", counted)
+    with open_instance(tmp_path) as instance:
+        for _ in range(2):
+            looked_up.clear()
+            result = dg.materialize([checked], partition_key="p", instance=instance)
+            assert len(looked_up) == 1, "once for the step, not twice for each check"
+            targets = {e.target_materialization_data for e in result.get_asset_check_evaluations()}
+            stored = instance.fetch_materializations(dg.AssetKey("checked"), limit=1).records[0]
+            assert {(t.run_id, t.storage_id) for t in targets if t} == {(result.run_id, stored.storage_id)}
 
 
 def test_another_storage_stays(tmp_path: Path) -> None:
