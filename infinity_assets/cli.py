@@ -189,6 +189,30 @@ def price(
         print_price(found)
 
 
+@app.command()
+@_told
+def passport(
+    sample_id: Annotated[str, typer.Argument(help="<source>-<32 hex digits>: of a sample or a line.")],
+    home: Home,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Where a sample came from, what every stage measured and decided, by which run, and where it went."""
+    from infinity_assets.errors import StoreError
+    from infinity_assets.lineage.passport import passport as find
+    from infinity_assets.lineage.told import as_json as told_as_json
+    from infinity_assets.lineage.told import as_text
+    from infinity_assets.settings import Settings
+    from infinity_assets.store.tables import Store
+
+    found = find(Store(Settings(home=home).store_root), sample_id)
+    if found is None:
+        raise StoreError(f"no table has {sample_id!r}; an id is <source>-<32 hex digits>")
+    if as_json:
+        print(json.dumps(told_as_json(found), indent=2))
+    else:
+        print("\n".join(as_text(found)))
+
+
 @sources_app.command("check")
 @_told
 def check_sources(catalogue: CatalogueFolder) -> None:

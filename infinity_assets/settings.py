@@ -77,6 +77,7 @@ class Settings(BaseSettings):
     vllm_image: str | None = None  #: container image with vLLM's environment, on Kubernetes
     ram_plus: RamPlusSettings = Field(default_factory=RamPlusSettings)
     preview_url: str = "http://127.0.0.1:3001"  #: where the sample pages are served
+    dagster_url: str | None = None  #: where Dagster's pages are served, for links from a sample to its runs
 
     @property
     def store_root(self) -> str:

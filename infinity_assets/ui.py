@@ -42,7 +42,7 @@ def serve(home: Path, catalogue: Path, mixes: Path | None, host: str, port: int,
 
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, told)
-    environment = _environment(home, catalogue, mixes, host, preview_port)
+    environment = _environment(home, catalogue, mixes, host, port, preview_port)
     commands = _commands(host, port, preview_port)
     # Sessions of their own: Ctrl-C reaches this process alone, which then asks each server once. Asked twice,
     # `dagster dev` waits forever for children that ignore it.
@@ -71,7 +71,7 @@ def _commands(host: str, port: int, preview_port: int) -> list[list[str]]:
 
 
 def _environment(
-    home: Path, catalogue: Path, mixes: Path | None, host: str, preview_port: int
+    home: Path, catalogue: Path, mixes: Path | None, host: str, port: int, preview_port: int
 ) -> dict[str, str]:
     shown = "127.0.0.1" if host in {"0.0.0.0", "::"} else host  # an address that a link can lead to
     settings = {
@@ -79,6 +79,7 @@ def _environment(
         "INFINITY_HOME": str(home.absolute()),
         "INFINITY_CATALOGUE": str(catalogue.absolute()),
         "INFINITY_PREVIEW_URL": f"http://{shown}:{preview_port}",
+        "INFINITY_DAGSTER_URL": f"http://{shown}:{port}",
     }
     if mixes is not None:
         settings["INFINITY_MIXES"] = str(mixes.absolute())

@@ -9,7 +9,8 @@ from typing import Any, Final
 import pyarrow as pa
 
 from infinity_assets.errors import StoreError
-from infinity_assets.preview.lookups import SAMPLE_ID, Sample, find_sample
+from infinity_assets.lineage.passport import Passport, passport
+from infinity_assets.lineage.tables import SAMPLE_ID
 from infinity_assets.stages.duplicate_ledger.schema import DUPLICATE_LEDGER, SAME_PICTURES
 from infinity_assets.stages.images.schema import IMAGES
 from infinity_assets.stages.unified.schema import UNIFIED
@@ -82,7 +83,7 @@ class Edge:
 
     row: Mapping[str, Any]  #: of the ledger
     later: bool  #: whether the sample is the later of the two
-    other: Sample | None  #: None where it is gone
+    other: Passport | None  #: None where it is gone
 
     @property
     def other_id(self) -> str:
@@ -94,7 +95,7 @@ class Edge:
 class Why:
     """Everything about one sample that the ledger and the stages know."""
 
-    sample: Sample
+    sample: Passport
     cluster: str  #: the first sample with such pictures
     cluster_size: int  #: samples that stay of it, and its name; 1 for a sample on its own
     winner: str | None  #: the sample that this one yields to
@@ -107,9 +108,11 @@ def why(store: Store, sample_id: str) -> Why:
     Raises:
         StoreError: if no source has the sample, or the id is none.
     """
-    sample = find_sample(store, sample_id)
+    sample = passport(store, sample_id)
     if sample is None:
         raise StoreError(f"no source has a sample {sample_id!r}; an id is <source>-<32 hex digits>")
+    if sample.kind != "read":
+        raise StoreError(f"{sample_id} was not read from a source; `infinity passport` tells what it is")
     pictures = {m["image_id"] for m in sample.row["media"] if m["image_id"]}
     tests = [f"sample_id = '{sample_id}'", f"winner_id = '{sample_id}'"]
     if pictures:
@@ -129,8 +132,8 @@ def why(store: Store, sample_id: str) -> Why:
     edges = []
     for row in rows[:SHOWN]:
         later = row["sample_id"] == sample_id or row["image_id"] in pictures
-        other = find_sample(store, row["winner_id" if later else "sample_id"])
-        edges.append(Edge(row, later, other))
+        other = passport(store, row["winner_id" if later else "sample_id"])
+        edges.append(Edge(row, later, other if other is not None and other.kind == "read" else None))
     return Why(sample, cluster, size, winner, tuple(edges))
 
 

@@ -13,7 +13,8 @@ import numpy.typing as npt
 
 from infinity_assets.errors import one_line
 from infinity_assets.explain.edges import Edge, Why, picture_bytes
-from infinity_assets.preview.lookups import Sample, thumbnail
+from infinity_assets.lineage.passport import Passport
+from infinity_assets.preview.lookups import thumbnail
 from infinity_assets.store.tables import Store
 
 TEXT: Final = 400  #: characters of a conversation that are shown
@@ -34,9 +35,9 @@ def as_text(found: Why, store: Store, *, colour: bool) -> Iterator[str]:
     yield f"sample   {sample.row['sample_id']}"
     yield f"record   {_place(sample)}"
     for step in sample.steps:
-        reason = f" {step.row['reason']}" if step.row.get("reason") else ""
-        detail = f": {one_line(step.row['detail'])}" if step.row.get("detail") else ""
-        yield f"{step.stage:<8} {step.row['verdict']}{reason}{detail}"
+        reason = f" {step.reason}" if step.reason else ""
+        detail = f": {one_line(step.detail)}" if step.detail else ""
+        yield f"{step.stage:<8} {step.verdict}{reason}{detail}"
     others = "on its own" if found.cluster_size == 1 else f"with {found.cluster_size - 1} more"
     yield f"cluster  {found.cluster} ({others})"
     yield f"winner   {found.winner or 'none: it yields to no other'}"
@@ -56,8 +57,8 @@ def as_html(found: Why, store: Store) -> str:
     """One page that needs no other file, runs no script and asks no server."""
     sample = found.sample
     steps = "".join(
-        f"<tr><td>{escape(s.stage)}<td>{escape(s.row['verdict'])}<td>{escape(s.row.get('reason') or '')}"
-        f"<td>{escape(one_line(s.row.get('detail') or ''))}"
+        f"<tr><td>{escape(s.stage)}<td>{escape(s.verdict)}<td>{escape(s.reason or '')}"
+        f"<td>{escape(one_line(s.detail or ''))}"
         for s in sample.steps
     )
     edges = "".join(_section(store, sample, edge) for edge in found.edges)
@@ -76,7 +77,7 @@ def as_html(found: Why, store: Store) -> str:
     )
 
 
-def _section(store: Store, sample: Sample, edge: Edge) -> str:
+def _section(store: Store, sample: Passport, edge: Edge) -> str:
     told = f"<h2>{escape(_headline(edge))}</h2>"
     if edge.other is None:
         return told
@@ -96,20 +97,20 @@ def _headline(edge: Edge) -> str:
     return f"{row['kind']} distance {row['distance']:g}{score}: {edge.other_id}, {verb}{detail}"
 
 
-def _place(sample: Sample) -> str:
+def _place(sample: Passport) -> str:
     where = sample.row["locator"]
     named = [f"{k} {where[k]}" for k in ("file", "row", "member", "offset") if where[k] is not None]
     native = sample.row["native_id"]
     return one_line(", ".join(named) + (f"; native id {native}" if native is not None else ""))
 
 
-def _said(sample: Sample) -> str:
+def _said(sample: Passport) -> str:
     text = " / ".join(f"{turn['role']}: {turn['text']}" for turn in sample.row["turns"])
     cut = text[:TEXT]
     return one_line(cut if len(text) <= TEXT else f"{cut}...")
 
 
-def _shown(store: Store, sample: Sample, width: int) -> Iterator[bytes]:
+def _shown(store: Store, sample: Passport, width: int) -> Iterator[bytes]:
     """WebP thumbnails of the first few pictures."""
     for row in sample.pictures[:4]:
         found = picture_bytes(store, sample.row["source"], row["image_id"]) if row else None
@@ -117,7 +118,7 @@ def _shown(store: Store, sample: Sample, width: int) -> Iterator[bytes]:
             yield thumbnail({"bytes": found[0], "format": found[1]}, width)
 
 
-def _pictures(store: Store, sample: Sample) -> str:
+def _pictures(store: Store, sample: Passport) -> str:
     caption = escape(sample.row["sample_id"])
     return "".join(
         f'<figure><img alt="" src="data:image/webp;base64,{base64.b64encode(data).decode()}">'
@@ -126,7 +127,7 @@ def _pictures(store: Store, sample: Sample) -> str:
     )
 
 
-def _side_by_side(store: Store, sample: Sample, edge: Edge) -> Iterator[str]:
+def _side_by_side(store: Store, sample: Passport, edge: Edge) -> Iterator[str]:
     assert edge.other is not None
     blocks = [_half_blocks(store, one) for one in (sample, edge.other)]
     if not all(blocks):
@@ -137,7 +138,7 @@ def _side_by_side(store: Store, sample: Sample, edge: Edge) -> Iterator[str]:
         yield "  " + (" " * GAP).join(sides)
 
 
-def _half_blocks(store: Store, sample: Sample) -> list[str]:
+def _half_blocks(store: Store, sample: Passport) -> list[str]:
     """The first picture, two pixels a character: numbers are all that it puts into the escapes."""
     for data in _shown(store, sample, 2 * COLUMNS):
         pixels = _pixels(data)

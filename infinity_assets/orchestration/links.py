@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 import dagster as dg
 
-from infinity_assets.preview.lookups import IMAGE_ID, REASON, SAMPLE_ID, TABLES
+from infinity_assets.lineage.tables import IMAGE_ID, SAMPLE_ID
+from infinity_assets.preview.lookups import REASON, TABLES
 
 
 @dataclass(frozen=True, slots=True)

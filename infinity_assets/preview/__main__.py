@@ -18,7 +18,8 @@ def main() -> None:
     parser.add_argument("--port", type=int, default=3001)
     args = parser.parse_args()
     local = args.host in {"127.0.0.1", "localhost", "::1"}
-    app = create_app(Store(Settings().store_root), hosts=None if local else ["*"])
+    settings = Settings()
+    app = create_app(Store(settings.store_root), None if local else ["*"], settings.dagster_url)
     uvicorn.run(app, host=args.host, port=args.port, log_level="warning", server_header=False)
 
 

@@ -17,6 +17,9 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from infinity_assets.errors import InfinityError
+from infinity_assets.lineage.passport import passport
+from infinity_assets.lineage.tables import IMAGE_ID, SAMPLE_ID
+from infinity_assets.lineage.told import measures_of
 from infinity_assets.preview import lookups, pages
 from infinity_assets.sources.model import SOURCE_NAME
 from infinity_assets.store.tables import Store
@@ -51,15 +54,17 @@ _HEADERS: Final = {
 Work = Callable[[], Response]
 
 
-def create_app(store: Store, hosts: list[str] | None = None) -> Starlette:
+def create_app(store: Store, hosts: list[str] | None = None, dagster: str | None = None) -> Starlette:
     """The server over one store.
 
     Args:
         store: the tables; only read.
         hosts: names under which it may be reached (a page elsewhere must not reach it through a name of its
             own); this machine by default.
+        dagster: address of Dagster's pages, for links to runs; runs are not linked without.
     """
     limiter = anyio.CapacityLimiter(READERS)
+    store = store.reading()
 
     async def bounded(work: Work) -> Response:
         try:
@@ -76,7 +81,7 @@ def create_app(store: Store, hosts: list[str] | None = None) -> Starlette:
 
         return endpoint
 
-    return Starlette(
+    app = Starlette(
         routes=[
             Route("/", page(_index), methods=["GET"]),
             Route("/style.css", page(_style), methods=["GET"]),
@@ -95,6 +100,8 @@ def create_app(store: Store, hosts: list[str] | None = None) -> Starlette:
         ],
         exception_handlers={HTTPException: _problem},
     )
+    app.state.dagster = dagster.rstrip("/") if dagster else None
+    return app
 
 
 class _SecurityHeaders:
@@ -145,11 +152,19 @@ def _icon(store: Store, request: Request) -> Response:
 
 
 def _sample(store: Store, request: Request) -> Response:
-    sample_id = _checked(lookups.SAMPLE_ID, request.path_params["sample_id"], "no such sample")
-    sample = lookups.find_sample(store, sample_id)
-    if sample is None:
-        raise HTTPException(404, "no published table has this sample")
-    return HTMLResponse(pages.render("sample.html", sample=sample, row=sample.row, raster=RASTER))
+    sample_id = _checked(SAMPLE_ID, request.path_params["sample_id"], "no such sample")
+    found = passport(store, sample_id)
+    if found is None:
+        raise HTTPException(404, "no published table has this id")
+    page = pages.render(
+        "sample.html",
+        sample=found,
+        row=found.row,
+        raster=RASTER,
+        measures=measures_of,
+        dagster=request.app.state.dagster,
+    )
+    return HTMLResponse(page)
 
 
 def _stage(store: Store, request: Request) -> Response:
@@ -182,7 +197,7 @@ def _stage(store: Store, request: Request) -> Response:
 
 def _image(store: Store, request: Request) -> Response:
     source = _checked(SOURCE_NAME, request.path_params["source"], "no such source")
-    image_id = _checked(lookups.IMAGE_ID, request.path_params["image_id"], "no such picture")
+    image_id = _checked(IMAGE_ID, request.path_params["image_id"], "no such picture")
     width = request.query_params.get("w")
     if width is not None and width not in map(str, WIDTHS):
         raise HTTPException(404, f"widths are {', '.join(map(str, WIDTHS))}")

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from infinity_assets.sources.model import TRAINING_STAGES
+from infinity_assets.lineage.tables import IMAGE_ID, SAMPLE_ID
 from infinity_assets.stages.deduped.schema import DEDUPED
 from infinity_assets.stages.duplicate_ledger.schema import DUPLICATE_LEDGER
 from infinity_assets.stages.filtered.schema import FILTERED
@@ -24,8 +24,6 @@ from infinity_assets.stages.unified.schema import UNIFIED
 from infinity_assets.stages.verdicts import KEEP
 from infinity_assets.store.tables import Published, Store, TableSpec
 
-SAMPLE_ID: Final = re.compile(r"([a-z0-9_]{1,48})-[0-9a-f]{32}")
-IMAGE_ID: Final = re.compile(r"[0-9a-f]{32}")
 REASON: Final = re.compile(r"[a-z0-9_]{1,64}")
 VERDICT: Final = re.compile(r"keep|drop|quarantine")
 
@@ -48,8 +46,6 @@ TABLES: Final[Mapping[str, TableSpec]] = {
         MIXED,
     )
 }
-#: Tables that say, sample by sample, what was decided.
-JOURNEY: Final = (UNIFIED, DEDUPED, TAGGED, FILTERED)
 
 PAGE_ROWS = 50
 MAX_PAGE = 2_000  #: the last page that can be asked for: 100,000 rows in
@@ -78,31 +74,6 @@ _PLAIN_COLUMNS: Final[Mapping[str, tuple[str, ...]]] = {
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
-    """What one stage decided about a sample."""
-
-    stage: str
-    partition: str
-    row: Mapping[str, Any]
-
-
-@dataclass(frozen=True, slots=True)
-class Sample:
-    """Everything that is known about one sample."""
-
-    row: Mapping[str, Any]  #: of ``unified``
-    steps: tuple[Step, ...]  #: in pipeline order, ``unified`` first; stages that do not have it are left out
-    pictures: tuple[Mapping[str, Any], ...]  #: rows of ``images`` without bytes, in order, for ``media``
-    edges: tuple[Mapping[str, Any], ...]  #: of the ledger, where the sample is the later one
-
-    @property
-    def ending(self) -> Step:
-        """The step that dropped the sample, else its last one before the mixes."""
-        decided = [s for s in self.steps if s.stage != MIXED.name]
-        return next((s for s in decided if s.row["verdict"] != KEEP), decided[-1])
-
-
-@dataclass(frozen=True, slots=True)
 class Listing:
     """One page of a table."""
 
@@ -120,33 +91,6 @@ class Cell:
     partition: str
     counts: Counts
     version: int
-
-
-def find_sample(store: Store, sample_id: str) -> Sample | None:
-    """The sample with this id, kept or not; None if no source has it.
-
-    Args:
-        store: the tables.
-        sample_id: must match :data:`SAMPLE_ID`.
-    """
-    match = SAMPLE_ID.fullmatch(sample_id)
-    if match is None:
-        return None
-    source = match[1]
-    where = f"sample_id = '{sample_id}'"
-    steps = []
-    for spec in JOURNEY:
-        steps += [Step(spec.name, source, row) for row in _rows(store, spec, source, where, 1)]
-    if not steps or steps[0].stage != UNIFIED.name:
-        return None
-    for stage in TRAINING_STAGES:
-        steps += [Step(MIXED.name, stage, row) for row in _rows(store, MIXED, stage, where, 1)]
-    row = steps[0].row
-    wanted = list(dict.fromkeys(m["image_id"] for m in row["media"] if m["image_id"]))[:PAGE_ROWS]
-    pictures = _pictures(store, source, wanted)
-    edges = _rows(store, DUPLICATE_LEDGER, source, where, PAGE_ROWS)
-    known = tuple(pictures.get(m["image_id"], {}) for m in row["media"][:PAGE_ROWS])
-    return Sample(row, tuple(steps), known, tuple(edges))
 
 
 def list_rows(
@@ -228,14 +172,6 @@ def _rows(
     scanner = published.dataset().scanner(columns=columns, filter=where, limit=limit)
     rows: list[dict[str, Any]] = scanner.to_table().to_pylist()
     return rows
-
-
-def _pictures(store: Store, source: str, image_ids: Sequence[str]) -> dict[str, dict[str, Any]]:
-    if not image_ids:
-        return {}
-    where = f"image_id IN ({_quoted(image_ids)})"
-    found = _rows(store, IMAGES, source, where, len(image_ids), list(IMAGE_COLUMNS))
-    return {row["image_id"]: row for row in found}
 
 
 def _with_heads(store: Store, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from operator import itemgetter
 from typing import Any
@@ -29,6 +29,7 @@ class Published:
     inputs: Mapping[str, str]  #: input name -> data version it was made from
     notes: Mapping[str, Any]  #: whatever the stage wants to remember (policy hash, code version, counts)
     storage_options: Mapping[str, str] | None = None
+    session: Any = field(default=None, compare=False, repr=False)  #: what its reader remembers between tables
 
     @property
     def rows(self) -> int:
@@ -39,7 +40,9 @@ class Published:
         """The Lance dataset at exactly this version."""
         import lance
 
-        return lance.dataset(self.uri, version=self.version, storage_options=self.storage_options)
+        return lance.dataset(
+            self.uri, version=self.version, storage_options=self.storage_options, session=self.session
+        )
 
     def read(self, columns: Sequence[str] | None = None, where: str | None = None) -> pa.Table:
         """Rows as an Arrow table, in source order.

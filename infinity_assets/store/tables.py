@@ -34,6 +34,7 @@ __all__ = [
 ]
 
 MANIFEST = b"infinity.manifest"
+CACHE_BYTES = 64 << 20
 PARTITION_NAME = "abcdefghijklmnopqrstuvwxyz0123456789_"
 
 
@@ -44,6 +45,21 @@ class Store:
         self.root = str(root).rstrip("/")
         self.storage_options = dict(storage_options) if storage_options else None
         self.objects = Objects(self.root, self.storage_options)
+        self.session: Any = None
+
+    def reading(self) -> Store:
+        """The same tables for a server that reads single rows all day: what was read of them is remembered.
+
+        At most 64 MiB of indexes and as much of what describes the tables; files never change under their
+        names, so nothing is stale.
+        """
+        import lance
+
+        store = Store(self.root, self.storage_options)
+        store.session = lance.Session(
+            index_cache_size_bytes=CACHE_BYTES, metadata_cache_size_bytes=CACHE_BYTES
+        )
+        return store
 
     def uri(self, table: str, partition: str) -> str:
         """Where a partition of a table lives.
@@ -81,7 +97,9 @@ class Store:
 
         if not self._exists(spec, partition):
             return 0, None
-        dataset = lance.dataset(self.uri(spec.name, partition), storage_options=self.storage_options)
+        dataset = lance.dataset(
+            self.uri(spec.name, partition), storage_options=self.storage_options, session=self.session
+        )
         return int(dataset.version), self._described(spec, partition, dataset)
 
     def _described(self, spec: TableSpec, partition: str, dataset: Any) -> Published | None:
@@ -109,6 +127,7 @@ class Store:
             manifest["inputs"],
             manifest["notes"],
             self.storage_options,
+            self.session,
         )
 
     def _exists(self, spec: TableSpec, partition: str) -> bool:
@@ -128,8 +147,12 @@ class Store:
 
     def partitions(self, spec: TableSpec) -> list[str]:
         """Names of the partitions that were ever published, sorted."""
-        names = (n.removesuffix(".lance") for n in self.objects.children(spec.name) if n.endswith(".lance"))
-        return sorted(n for n in names if self.published(spec, n) is not None)
+        return [n for n in self.names(spec) if self.published(spec, n) is not None]
+
+    def names(self, spec: TableSpec) -> list[str]:
+        """Names of the partitions that were ever begun, sorted; nothing is opened."""
+        found = self.objects.children(spec.name)
+        return sorted(n.removesuffix(".lance") for n in found if n.endswith(".lance"))
 
     def begin(self, spec: TableSpec, partition: str) -> Transaction:
         """Start writing: pins the version that is published now."""

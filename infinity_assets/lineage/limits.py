@@ -1,0 +1,120 @@
+"""What a verdict was held against: the thresholds of the policy that decided, not of today's."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Final, Literal
+
+from infinity_assets.stages.deduped.schema import DEDUPED
+from infinity_assets.stages.deduped.verdict import MEANINGS
+from infinity_assets.stages.duplicate_ledger.policy import DuplicatePolicy
+from infinity_assets.stages.filtered.policy import RULES, Policy
+from infinity_assets.stages.filtered.schema import FILTERED
+from infinity_assets.stages.filtered.scores import SCORE_RULES
+from infinity_assets.stages.publish import kept_policy
+from infinity_assets.stages.synthesized.schema import SYNTHESIS_QA
+from infinity_assets.stages.tagged.taxonomy import load_taxonomy
+from infinity_assets.store.tables import Published, Store
+
+Side = Literal["above", "below"]
+
+#: Rules of ``synthesis_qa``: the policy's field, the column, on which side a line fails.
+_LINE_RULES: Final[tuple[tuple[str, str, str, Side], ...]] = (
+    ("repeated_question", "novelty", "question_similarity", "above"),
+    ("low_judge_score", "keep_score", "judge_score", "below"),
+    ("high_loss", "loss_cut", "loss", "above"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """One rule, what was measured, and where the rule cuts."""
+
+    rule: str
+    measure: str
+    value: float | None  #: null where it could not be measured: such a sample passes
+    side: Side  #: of the limit on which a sample fails
+    limit: float | None  #: null: never fails
+    action: str  #: what follows from failing: drop, annotate or record
+    failed: bool
+
+
+def limits_of(
+    store: Store, table: Published, row: Mapping[str, Any], scores: Mapping[str, Any]
+) -> list[Limit]:
+    """The rules that a stage held a row against.
+
+    Args:
+        store: where the policies are kept.
+        table: the published table that the row stands in.
+        row: of it.
+        scores: the sample's row of ``scored``; empty where it has none.
+
+    Returns:
+        In the order in which a reason is chosen. Empty for a stage that decides nothing, and where the policy
+        was not kept.
+    """
+    policy_id = {
+        FILTERED.name: row.get("policy"),
+        SYNTHESIS_QA.name: table.notes.get("policy_id"),
+    }.get(table.table.name)
+    content = kept_policy(store, policy_id) if policy_id else None
+    if content is None:
+        return []
+    if table.table.name == FILTERED.name:
+        policy = Policy.model_validate(content)
+        return [*_rules(policy, table, row), *_score_rules(policy, table, row, scores)]
+    return list(_line_rules(content, row))
+
+
+def _rules(policy: Policy, table: Published, row: Mapping[str, Any]) -> Iterator[Limit]:
+    measures = dict(row["measures"])
+    category = str(table.notes.get("category", ""))
+    for code, rule in RULES.items():
+        if code not in policy.rules:
+            continue
+        decided = policy.rules[code]
+        yield Limit(
+            code,
+            rule.measure,
+            measures.get(rule.measure),
+            rule.fails,
+            decided.limit_for(category),
+            decided.action,
+            code in row["findings"],
+        )
+
+
+def _score_rules(
+    policy: Policy, table: Published, row: Mapping[str, Any], scores: Mapping[str, Any]
+) -> Iterator[Limit]:
+    cuts = table.notes.get("loss_cuts", {})
+    for code, measure in SCORE_RULES.items():
+        if not scores:
+            return
+        if code == "high_loss":
+            limit, action = cuts.get(scores.get("kind"), cuts.get("*")), policy.scores.high_loss.action
+        else:
+            rating = policy.scores.rating(code)
+            limit, action = rating.limit, rating.action
+        side: Side = "above" if code == "high_loss" else "below"
+        yield Limit(code, measure, scores.get(measure), side, limit, action, code in row["findings"])
+
+
+def settings_of(store: Store, table: Published) -> Mapping[str, Any]:
+    """What is near and what an edge of each kind does, where a table holds verdicts on duplicates."""
+    policy_id = table.notes.get("policy") if table.table.name == DEDUPED.name else None
+    content = kept_policy(store, policy_id) if policy_id else None
+    if content is None:
+        return {}
+    policy = DuplicatePolicy.model_validate(content)
+    kinds = {kind: getattr(policy, kind).action for kind in MEANINGS}
+    return {**kinds, "phash_radius": policy.phash_radius, "text_similarity": policy.text_similarity}
+
+
+def _line_rules(policy: Mapping[str, Any], row: Mapping[str, Any]) -> Iterator[Limit]:
+    reads_text = row["instruction_l3"] in {leaf.name for leaf in load_taxonomy().group("ocr")}
+    for code, field, column, side in _LINE_RULES:
+        limit = policy["loss_cut_ocr" if reads_text and field == "loss_cut" else field]
+        yield Limit(code, column, row.get(column), side, limit, "drop", row.get("reason") == code)
