@@ -264,6 +264,32 @@ def diff_taxonomy(
     print("\n".join(lines) or "nothing changed")
 
 
+@taxonomy_app.command("propose")
+@_told
+def propose_taxonomy(
+    home: Home,
+    write: Annotated[Path | None, typer.Option(help="Write a file of changes to work on.")] = None,
+    least: Annotated[int, typer.Option(min=1, help="Questions that a proposed leaf needs.")] = 5,
+) -> None:
+    """Leaves that labelling models found missing, and leaves that no published label leads to."""
+    from infinity_assets.errors import one_line
+    from infinity_assets.reporting import proposed_leaves, unused_leaves
+    from infinity_assets.settings import Settings
+    from infinity_assets.stages.tagged.taxonomy import load_taxonomy
+    from infinity_assets.stages.tagged.taxonomy.proposals import draft
+    from infinity_assets.store.tables import Store
+
+    store, tree = Store(Settings(home=home).store_root), load_taxonomy()
+    proposed, unused = proposed_leaves(store, tree, least), unused_leaves(store, tree)
+    for one in proposed:
+        print(f"+ {one.group}/{one.name}: {one.questions:,} questions of {', '.join(one.sources)}")
+        print("\n".join(f"    {one_line(example)}" for example in one.examples))
+    print(f"proposed leaves: {len(proposed)}, leaves without a label: {len(unused)} of {len(tree.leaves)}")
+    if write is not None:
+        write.write_text(draft(proposed, unused, tree), encoding="utf-8")
+        print(f"work on {write}, then: infinity taxonomy check {write}")
+
+
 @app.command()
 @_told
 def demo(home: Home = Path("demo_home"), workers: Workers = 2) -> None:

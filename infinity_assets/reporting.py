@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
@@ -21,6 +22,8 @@ from infinity_assets.stages.raw.schema import RAW
 from infinity_assets.stages.scored.schema import SCORED
 from infinity_assets.stages.synthesized.schema import SYNTHESIS_QA, SYNTHESIZED
 from infinity_assets.stages.tagged.schema import TAGGED
+from infinity_assets.stages.tagged.taxonomy import Taxonomy
+from infinity_assets.stages.tagged.taxonomy.proposals import FOLDER, Proposed, collect
 from infinity_assets.stages.unified.schema import UNIFIED
 from infinity_assets.store.tables import Published, Store, TableSpec
 
@@ -80,6 +83,21 @@ def _counts(found: Published) -> dict[str, Any]:
         "data_version": found.data_version,
         "version": found.version,
     }
+
+
+def proposed_leaves(store: Store, taxonomy: Taxonomy, least: int) -> list[Proposed]:
+    """Leaves that labelling models found missing and at least so many questions ask for, the most first."""
+    names = (f"{FOLDER}/{name}" for name in sorted(store.objects.children(FOLDER)))
+    parts = (store.objects.get(name) for name in names)
+    return collect((json.loads(part) for part in parts if part is not None), taxonomy, least)
+
+
+def unused_leaves(store: Store, taxonomy: Taxonomy) -> list[str]:
+    """Leaves that no published label leads to, in the order of the tree."""
+    found = [store.require(TAGGED, name) for name in store.partitions(TAGGED)]
+    labels = {label for table in found for label in table.notes["instructions"]}
+    used = {taxonomy.resolve(label) for label in labels}
+    return [leaf for leaf in taxonomy.leaves if leaf not in used]
 
 
 def verdict_rows(platform: Platform) -> pl.DataFrame:

@@ -70,7 +70,9 @@ class Settings(BaseSettings):
         None  #: mix file; ``<catalogue>/mixes.yaml`` if there is one, else the package's default
     )
     workers: int = Field(default=2, ge=1)  #: processes for sharded work
-    tagger: Literal["captions", "ram_plus"] = "captions"  #: what gives image tags
+    tagger: Literal["captions", "ram_plus", "vlm"] = "captions"  #: what gives image tags
+    labeller: Literal["rules", "vlm"] = "rules"  #: what files questions under the tree of instructions
+    tagging_engine: str | None = None  #: the model behind ``vlm``: a name of ``engines.yaml``
     tagger_workers: int = Field(default=1, ge=1)  #: processes that hold its model: one for each GPU
     tagger_image: str | None = None  #: container image with the model's libraries, on Kubernetes
     vllm_gpus: int = Field(default=1, ge=0)  #: GPUs of a step that starts a vLLM server, on Kubernetes

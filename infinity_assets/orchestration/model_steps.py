@@ -25,14 +25,15 @@ class ModelStep:
 
 
 def tagging_step(platform: Platform) -> ModelStep | None:
-    """What ``tagged`` asks for: None where captions are read, a GPU where pictures are looked at.
+    """What ``tagged`` asks for: None by rules, GPUs or a place in a pool where a model looks or reads.
 
     The tag is dagster-k8s's own: its executors render it into the Job of the step.
     """
     settings = platform.settings
-    if settings.tagger == "captions":
-        return None
-    return _on_gpus(settings.tagger_workers, settings.tagger_image)
+    if settings.tagger == "ram_plus":
+        return _on_gpus(settings.tagger_workers, settings.tagger_image)
+    engine = settings.tagging_engine
+    return _asking(platform, [engine]) if engine and "vlm" in (settings.tagger, settings.labeller) else None
 
 
 def scoring_step(platform: Platform) -> ModelStep | None:

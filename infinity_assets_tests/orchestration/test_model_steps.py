@@ -36,6 +36,13 @@ def test_reading_captions_asks_for_none(site):
     assert "dagster-k8s/config" not in op.tags and op.pool is None
 
 
+def test_labelling_by_a_model_asks_for_what_its_engine_needs(site):
+    """Lost otherwise: a GPU that waits for an API, or a server that starts where there is none."""
+    engines(site, own={"engine": "vllm"}, elsewhere={"url": "https://api.example/v1"})
+    assert tagged_op(site, labeller="vlm", tagging_engine="own").pool == "gpu"
+    assert tagged_op(site, tagger="vlm", tagging_engine="elsewhere").pool == "api"
+
+
 def test_writing_by_an_own_server_asks_for_a_gpu_and_by_one_elsewhere_for_a_place_in_the_pool(site):
     """Lost otherwise: a GPU that waits for an API, or ten steps that share one provider's rate."""
     assert op_of(site, "synthesis_qa").pool is None, "rules need neither"

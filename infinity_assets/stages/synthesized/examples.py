@@ -16,9 +16,9 @@ from infinity_assets.stages.images.stored import StoredPictures
 from infinity_assets.stages.synthesized import seeds
 from infinity_assets.stages.synthesized.asking import Shot
 from infinity_assets.stages.synthesized.facts import Facts
-from infinity_assets.stages.synthesized.pictures import read_to_send
 from infinity_assets.stages.synthesized.seeds import Example, Pool, candidates
 from infinity_assets.stages.tag_associations.stage import pinned
+from infinity_assets.stages.tagged.sending import read_to_send
 from infinity_assets.stages.unified.schema import UNIFIED
 from infinity_assets.store.digests import key_of
 from infinity_assets.store.tables import Published, Store

@@ -20,11 +20,11 @@ from infinity_assets.stages.synthesized.examples import SeedSet
 from infinity_assets.stages.synthesized.facts import Facts
 from infinity_assets.stages.synthesized.generate import write_by_model
 from infinity_assets.stages.synthesized.lines import write_by_rules
-from infinity_assets.stages.synthesized.pictures import SENDING_VERSION, read_to_send
 from infinity_assets.stages.synthesized.prompt_files import load_prompts
 from infinity_assets.stages.synthesized.rules import RULES_VERSION, possible_leaves
 from infinity_assets.stages.synthesized.seeds import SEEDS_VERSION
 from infinity_assets.stages.synthesized.voices import OpenVoices
+from infinity_assets.stages.tagged.sending import SENDING_VERSION, read_to_send
 from infinity_assets.stages.tagged.taxonomy import Taxonomy
 from infinity_assets.store.digests import key_of
 from infinity_assets.store.tables import Published

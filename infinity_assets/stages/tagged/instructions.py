@@ -173,16 +173,26 @@ def instruction_leaves(questions: pl.Series, pictured: pl.Series, taxonomy: Taxo
     parts = [_labelled(group, str(kind)) for (kind,), group in distinct.drop_nulls("kind").group_by("kind")]
     found = pl.concat(parts) if parts else pl.DataFrame(schema={"question": pl.String, "rule": pl.String})
     joined = frame.join(found, on="question", how="left", maintain_order="left")
-    rule = pl.when(pl.col("pictured")).then(pl.col("rule"))
-    leads = {name: taxonomy.resolve(name) for name in found["rule"].drop_nulls().unique().to_list()}
-    leaf = {rule: taxonomy.leaves[name] for rule, name in leads.items() if name is not None}
+    return with_levels(joined.select(pl.when("pictured").then("rule")).to_series(), taxonomy)
+
+
+def with_levels(names: pl.Series, taxonomy: Taxonomy) -> pl.DataFrame:
+    """Leaves with their group and level above: ``l1``, ``l2``, ``l3``.
+
+    Args:
+        names: of leaves, also of an earlier version of the tree; null where there is none.
+        taxonomy: the tree. A leaf that was merged gives the one it went into, a retired one none.
+    """
+    leads = {name: taxonomy.resolve(name) for name in names.drop_nulls().unique().to_list()}
+    leaf = {name: taxonomy.leaves[led] for name, led in leads.items() if led is not None}
     levels = {
-        "l1": {rule: found.l1 for rule, found in leaf.items()},
-        "l2": {rule: found.l2 for rule, found in leaf.items()},
-        "l3": {rule: found.name for rule, found in leaf.items()},
+        "l1": {name: found.l1 for name, found in leaf.items()},
+        "l2": {name: found.l2 for name, found in leaf.items()},
+        "l3": {name: found.name for name, found in leaf.items()},
     }
-    return joined.select(
-        rule.replace_strict(mapping, default=None, return_dtype=pl.String).alias(level)
+    named = pl.DataFrame({"name": names.cast(pl.String)})
+    return named.select(
+        pl.col("name").replace_strict(mapping, default=None, return_dtype=pl.String).alias(level)
         for level, mapping in levels.items()
     )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,16 +15,18 @@ import pyarrow.compute as pc
 from infinity_assets.errors import StoreError
 from infinity_assets.models.ram_plus.tagger import FLOOR
 from infinity_assets.models.taggers.protocol import Tagger
+from infinity_assets.models.taggers.vlm import VlmTagger
 from infinity_assets.platform import Platform
 from infinity_assets.stages.deduped.schema import DEDUPED
 from infinity_assets.stages.images.schema import IMAGES
 from infinity_assets.stages.publish import StageResult, publish, verdict_stats
+from infinity_assets.stages.tagged.asked import TaggingModel, model_labeller, vlm_tagger
 from infinity_assets.stages.tagged.captions import CaptionTagger
-from infinity_assets.stages.tagged.instructions import INSTRUCTION_VERSION
+from infinity_assets.stages.tagged.labellers import Labeller, ModelLabeller, RuleLabeller
 from infinity_assets.stages.tagged.pictures import SeenTagger, look_at
 from infinity_assets.stages.tagged.schema import TAGGED
 from infinity_assets.stages.tagged.tags import TAG_VERSION, UNIFIED_COLUMNS, tag_batch
-from infinity_assets.stages.tagged.taxonomy import Taxonomy, load_taxonomy
+from infinity_assets.stages.tagged.taxonomy import load_taxonomy
 from infinity_assets.stages.tagged.vocabulary import load_vocabulary
 from infinity_assets.stages.unified.schema import UNIFIED
 from infinity_assets.stages.verdicts import KEEP
@@ -56,8 +59,8 @@ def materialize_tagged(
     unified = platform.store.require(UNIFIED, source)
     deduped = platform.store.require(DEDUPED, source)
     require_parallel(unified, deduped)
-    tagger, taxonomy = tagger_of(platform), load_taxonomy()
-    versions = (TAG_VERSION, INSTRUCTION_VERSION, tagger.hash, taxonomy.hash)
+    tagger, labeller = tagger_of(platform), labeller_of(platform)
+    versions = (TAG_VERSION, tagger.hash, labeller.hash)
     transaction = platform.store.begin(TAGGED, source)
     pairs = zip(unified.shards, deduped.shards, strict=True)
     keys = [key_of("tagged", *versions, mine.digest, theirs.digest) for mine, theirs in pairs]
@@ -65,8 +68,10 @@ def materialize_tagged(
     missing = [i for i, key in enumerate(keys) if have[key] is None]
     if isinstance(tagger, SeenTagger) and missing:
         tagger = _after_looking(platform, tagger, unified, deduped, missing, on_progress)
-    for group in grouped(missing, unified.shards):
-        have |= _tag(transaction, unified, deduped, {keys[i]: i for i in group}, tagger, taxonomy)
+    with ExitStack() as opened:
+        model = TaggingModel(platform, source, opened)
+        for group in grouped(missing, unified.shards):
+            have |= _tag(transaction, unified, deduped, {keys[i]: i for i in group}, tagger, labeller, model)
     shards = [shard for key in keys if (shard := have[key]) is not None]
     kept = sum(s.stats["verdicts"].get(KEEP, 0) for s in deduped.shards)
     return publish(
@@ -79,17 +84,31 @@ def materialize_tagged(
             "vocabulary": tagger.label,
             "tagged": sum(s.stats["tagged"] for s in shards),
             "question_types": _sum(shards, "question_types"),
-            "taxonomy": taxonomy.label,
+            "taxonomy": labeller.taxonomy.label,
+            "labeller": labeller.label,
+            **{name: told for name in ("label_problems", "tag_problems") if (told := _sum(shards, name))},
             "instructions": _sum(shards, "instructions"),
         },
     )
 
 
-def tagger_of(platform: Platform) -> CaptionTagger | SeenTagger:
+def labeller_of(platform: Platform) -> RuleLabeller | ModelLabeller:
+    """The labeller that the settings name; a model has not been asked yet."""
+    taxonomy = load_taxonomy()
+    return (
+        RuleLabeller(taxonomy)
+        if platform.settings.labeller == "rules"
+        else model_labeller(platform, taxonomy)
+    )
+
+
+def tagger_of(platform: Platform) -> CaptionTagger | SeenTagger | VlmTagger:
     """The tagger that the settings name; one that looks at pictures has not looked at any yet."""
     settings = platform.settings
     if settings.tagger == "captions":
         return CaptionTagger(load_vocabulary())
+    if settings.tagger == "vlm":
+        return vlm_tagger(platform)
     files, min_logit = settings.ram_plus.files(), platform.policy.picture_tags.min_logit
     listed = files.tag_list()
     name = Path(files.tags).stem
@@ -189,19 +208,23 @@ def _tag(
     deduped: Published,
     places: Mapping[str, int],
     tagger: Tagger,
-    taxonomy: Taxonomy,
+    labeller: Labeller,
+    model: TaggingModel,
 ) -> dict[str, Shard]:
-    """Tag several shards as one batch, and stage each under its key."""
+    """Tag several shards as one batch, and stage each under its key, or aside where a run may do more."""
     rows = []
     for place in places.values():
         kept = deduped.read_shard(deduped.shards[place], ["sample_id", "verdict"])
         rows.append(kept_rows(unified, unified.shards[place], kept, UNIFIED_COLUMNS))
-    tagged, first = tag_batch(pa.concat_tables(rows), tagger, taxonomy), 0
+    tagger, labeller, problems = model.about(rows, tagger, labeller)
+    tagged, first = tag_batch(pa.concat_tables(rows), tagger, labeller), 0
     staged = {}
-    for key, part in zip(places, rows, strict=True):
+    for key, part, told in zip(places, rows, problems, strict=True):
         table = tagged.slice(first, part.num_rows)
         first += part.num_rows
-        staged[key] = transaction.stage(key, table, _stats(table))
+        stats = _stats(table) | {"label_problems": dict(told.labels), "tag_problems": dict(told.tags)}
+        under = key_of(key, table_digest(table)) if told.passing else key
+        staged[key] = transaction.stage(under, table, stats)
     return staged
 
 
@@ -223,6 +246,6 @@ def _counts(values: pa.ChunkedArray) -> dict[str, int]:
 def _sum(shards: list[Shard], name: str) -> dict[str, int]:
     total: dict[str, int] = {}
     for shard in shards:
-        for code, count in shard.stats[name].items():
+        for code, count in shard.stats.get(name, {}).items():
             total[code] = total.get(code, 0) + count
     return dict(sorted(total.items()))

@@ -8,10 +8,9 @@ import polars as pl
 import pyarrow as pa
 
 from infinity_assets.models.taggers.protocol import Tagger
-from infinity_assets.stages.tagged.instructions import instruction_leaves
+from infinity_assets.stages.tagged.labellers import Labeller
 from infinity_assets.stages.tagged.question_types import question_types
 from infinity_assets.stages.tagged.schema import TAGGED
-from infinity_assets.stages.tagged.taxonomy import Taxonomy
 from infinity_assets.stages.verdicts import KEEP
 
 #: Raised whenever the same sample would get other tags or another question type by the same vocabulary.
@@ -23,22 +22,20 @@ UNIFIED_COLUMNS: Final = ("sample_id", "turns", "media", "annotations")
 _MARKER = r"<(?:image|video|audio)>"
 
 
-def tag_batch(rows: pa.Table, tagger: Tagger, taxonomy: Taxonomy) -> pa.Table:
+def tag_batch(rows: pa.Table, tagger: Tagger, labeller: Labeller) -> pa.Table:
     """Tags, question type and instructions of every sample.
 
     Args:
         rows: rows of ``unified`` with at least :data:`UNIFIED_COLUMNS`.
         tagger: gives the image tags.
-        taxonomy: the tree of instructions.
+        labeller: files the questions under the tree of instructions.
 
     Returns:
         One row for each sample, in order, in the schema of ``tagged``; the verdict is always keep. A sample
         without an image or a video has no image tags.
     """
     frame = pl.DataFrame(pl.from_arrow(rows.select(UNIFIED_COLUMNS))).with_row_index("row")
-    turns = exploded(frame, "turns")
-    visual = pl.element().struct.field("kind").is_in(["image", "video"])
-    frame = frame.with_columns(pictured=pl.col("media").list.eval(visual).list.any())
+    frame = _with_pictured(frame)
     tags = (
         tagger.tags(frame)
         .join(frame.filter("pictured"), on="row", how="semi")
@@ -46,13 +43,8 @@ def tag_batch(rows: pa.Table, tagger: Tagger, taxonomy: Taxonomy) -> pa.Table:
         .group_by("row", maintain_order=True)
         .agg(image_tags="tag", tag_sources="source", tag_logits="logit")
     )
-    asked = (
-        turns.filter(pl.col("role") == "user")
-        .select("row", question=pl.col("text").str.replace_all(_MARKER, " ").str.strip_chars())
-        .filter(pl.col("question") != "")
-        .join(frame.select("row", "pictured"), on="row", how="left", maintain_order="left")
-    )
-    levels = instruction_leaves(asked["question"], asked["pictured"].fill_null(False), taxonomy)
+    asked = _asked(frame)
+    levels = labeller.leaves(asked["question"], asked["pictured"])
     questions = (
         asked.hstack(levels)
         .group_by("row", maintain_order=True)
@@ -78,12 +70,40 @@ def tag_batch(rows: pa.Table, tagger: Tagger, taxonomy: Taxonomy) -> pa.Table:
         pl.col("instruction_l2").fill_null(none),
         pl.col("instruction_l3").fill_null(none),
         vocabulary=pl.lit(tagger.label),
-        taxonomy=pl.lit(taxonomy.label),
+        taxonomy=pl.lit(labeller.taxonomy.label),
         verdict=pl.lit(KEEP),
         reason=pl.lit(None, dtype=pl.String),
         detail=pl.lit(None, dtype=pl.String),
     )
     return tagged.to_arrow().cast(TAGGED.schema)
+
+
+def visual_questions(rows: pa.Table) -> list[str]:
+    """The distinct questions about a picture or a video, sorted: what a labeller is asked for.
+
+    Args:
+        rows: of ``unified`` with ``turns`` and ``media``.
+    """
+    frame = pl.DataFrame(pl.from_arrow(rows.select(["turns", "media"]))).with_row_index("row")
+    asked = _asked(_with_pictured(frame)).filter("pictured")
+    return asked["question"].unique().sort().to_list()
+
+
+def _with_pictured(frame: pl.DataFrame) -> pl.DataFrame:
+    visual = pl.element().struct.field("kind").is_in(["image", "video"])
+    return frame.with_columns(pictured=pl.col("media").list.eval(visual).list.any())
+
+
+def _asked(frame: pl.DataFrame) -> pl.DataFrame:
+    """``row``, ``question``, ``pictured``: each user turn that says something, in order."""
+    return (
+        exploded(frame, "turns")
+        .filter(pl.col("role") == "user")
+        .select("row", question=pl.col("text").str.replace_all(_MARKER, " ").str.strip_chars())
+        .filter(pl.col("question") != "")
+        .join(frame.select("row", "pictured"), on="row", how="left", maintain_order="left")
+        .with_columns(pl.col("pictured").fill_null(False))
+    )
 
 
 def exploded(frame: pl.DataFrame, column: str) -> pl.DataFrame:

@@ -36,6 +36,10 @@ class Vocabulary:
         """Name and version, as the table states them."""
         return f"{self.name}@{self.version}"
 
+    def resolve(self, word: str) -> str | None:
+        """The tag that a word or phrase stands for, in any case and number; None if it is not known."""
+        return self.spellings.get(normalise(word))
+
     @functools.cached_property
     def hash(self) -> str:
         """32 hex characters of everything that decides which tags a text gets."""

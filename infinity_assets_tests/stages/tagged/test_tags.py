@@ -13,6 +13,7 @@ import pytest
 
 from infinity_assets.errors import CatalogueError
 from infinity_assets.stages.tagged.captions import CaptionTagger
+from infinity_assets.stages.tagged.labellers import RuleLabeller
 from infinity_assets.stages.tagged.question_types import OPEN, RULES, question_types
 from infinity_assets.stages.tagged.schema import TAGGED
 from infinity_assets.stages.tagged.tags import tag_batch
@@ -42,7 +43,7 @@ def sample(number: int, *turns: tuple[str, str], notes: Any = (), media: Any = (
 
 
 def tagged(*samples: dict[str, Any]) -> list[dict[str, Any]]:
-    table = tag_batch(pa.Table.from_pylist(list(samples), SCHEMA), CaptionTagger(WORDS), TREE)
+    table = tag_batch(pa.Table.from_pylist(list(samples), SCHEMA), CaptionTagger(WORDS), RuleLabeller(TREE))
     assert table.schema.equals(TAGGED.schema)
     rows: list[dict[str, Any]] = table.to_pylist()
     return rows
@@ -174,7 +175,7 @@ def test_a_list_of_ones_own_needs_tags_alone(tmp_path: Path) -> None:
     (row,) = tag_batch(
         pa.Table.from_pylist([sample(1, notes=[{"kind": "caption", "text": "two red pandas"}])], SCHEMA),
         CaptionTagger(mine),
-        TREE,
+        RuleLabeller(TREE),
     ).to_pylist()
     assert (row["image_tags"], row["vocabulary"]) == (["red panda"], mine.label)
 
@@ -193,5 +194,5 @@ def test_a_million_rows_take_minutes_not_hours() -> None:
     rows = [sample(i, ("user", f"<image> What is he doing? {i}"), ("assistant", text)) for i in range(4000)]
     table = pa.Table.from_pylist(rows, SCHEMA)
     began = time.perf_counter()
-    tag_batch(table, CaptionTagger(WORDS), TREE)
+    tag_batch(table, CaptionTagger(WORDS), RuleLabeller(TREE))
     assert 4000 / (time.perf_counter() - began) > 2000  # measured: 25,000 to 70,000 a second
