@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from infinity_assets.models.vlm.loss import LOSS_PROMPT, loss_request, masked_loss
+from infinity_assets.models.vlm.prompt_files import Language, fill, prompt_name, read_prompt
 from infinity_assets.models.vlm.replies import Reply
 from infinity_assets.models.vlm.requests import Message, Picture, Request, Sampling
 from infinity_assets.stages.scored.exchanges import Exchange
@@ -46,7 +47,7 @@ class Scores:
 
 
 def requests_for(
-    exchange: Exchange, language: str, measures: Collection[Measure]
+    exchange: Exchange, language: Language, measures: Collection[Measure]
 ) -> Iterator[tuple[Measure, Request]]:
     """What is asked about one exchange, in the order of the measures' names.
 
@@ -64,9 +65,9 @@ def requests_for(
         yield "text_ratings", _rating("text_ratings", exchange, language)
 
 
-def prompt_names(measures: Collection[Measure], language: str) -> list[str]:
+def prompt_names(measures: Collection[Measure], language: Language) -> list[str]:
     """``name@version`` of every prompt that may be used for a sample."""
-    named = [_name(m, language) for m in sorted(measures) if m != "loss"]
+    named = [prompt_name(m, LATEST[m], language) for m in sorted(measures) if m != "loss"]
     return ([LOSS_PROMPT] if "loss" in measures else []) + named
 
 
@@ -101,31 +102,17 @@ def _loss(exchange: Exchange, reply: Reply | None) -> tuple[float | None, int | 
     return (found.mean, found.tokens, None) if found else (None, None, "not_aligned")
 
 
-def _rating(measure: Measure, exchange: Exchange, language: str) -> Request:
+def _rating(measure: Measure, exchange: Exchange, language: Language) -> Request:
     words = {"question": exchange.question, "answer": exchange.answer}
-    text = fill(_prompt(measure, language), words)
+    text = fill(read_prompt(PROMPTS, measure, LATEST[measure], language), words)
     parts: tuple[str | Picture, ...] = (*exchange.pictures, text) if measure == "picture_ratings" else (text,)
     return Request(
         (Message("user", parts),),
         Sampling(max_tokens=RATING_TOKENS),
-        _name(measure, language),
+        prompt_name(measure, LATEST[measure], language),
         schema=_schema(_AXES[measure]),
         tag=measure,
     )
-
-
-def fill(prompt: str, words: Mapping[str, str]) -> str:
-    """The prompt with each ``{name}`` replaced; what is put in is never looked at again."""
-    pieces, rest = [], prompt
-    while rest:
-        places = {rest.find(f"{{{name}}}"): name for name in words if f"{{{name}}}" in rest}
-        if not places:
-            break
-        at = min(places)
-        name = places[at]
-        pieces += [rest[:at], words[name]]
-        rest = rest[at + len(name) + 2 :]
-    return "".join((*pieces, rest))
 
 
 @cache
@@ -137,12 +124,3 @@ def _schema(axes: Sequence[str]) -> Mapping[str, Any]:
         "required": list(axes),
         "additionalProperties": False,
     }
-
-
-def _name(measure: str, language: str) -> str:
-    return f"{measure}.{language}@{LATEST[measure]}"
-
-
-@cache
-def _prompt(measure: str, language: str) -> str:
-    return (PROMPTS / f"{measure}-{LATEST[measure]}.{language}.txt").read_text(encoding="utf-8").strip()

@@ -18,6 +18,7 @@ from infinity_assets.stages.scored.schema import SCORED, SYNTHETIC
 from infinity_assets.stages.scored.score import Sample
 from infinity_assets.stages.synthesized.schema import SYNTHESIZED
 from infinity_assets.stages.tagged.schema import TAGGED
+from infinity_assets.stages.tagged.sending import SENDING_VERSION, read_to_send
 from infinity_assets.stages.tagged.stage import kept_rows, require_parallel
 from infinity_assets.stages.tagged.tags import TAG_VERSION
 from infinity_assets.stages.unified.schema import UNIFIED
@@ -115,7 +116,9 @@ class Inputs:
     @property
     def _scorer(self) -> str:
         model = (self.engine.model, self.engine.revision) if self.engine else None
-        return key_of("scorer", SCORE_VERSION, sorted(LATEST.items()), self.policy.hash, model)
+        return key_of(
+            "scorer", SCORE_VERSION, SENDING_VERSION, sorted(LATEST.items()), self.policy.hash, model
+        )
 
     def ids(self, place: int) -> str:
         """What identifies the samples of a shard."""
@@ -137,5 +140,4 @@ class Inputs:
 
     def shown(self, image_ids: Iterable[str]) -> Mapping[str, Picture]:
         """Pictures by id, as a request holds them."""
-        found = self.pictures.read(image_ids)
-        return {i: Picture(p.image_id, p.data, p.media_type) for i, p in found.items()}
+        return read_to_send(self.pictures, image_ids)

@@ -8,6 +8,7 @@ from typing import Any, Final
 
 import pyarrow as pa
 
+from infinity_assets.models.vlm.prompt_files import Language
 from infinity_assets.models.vlm.replies import Reply
 from infinity_assets.models.vlm.requests import Picture, Request
 from infinity_assets.stages.scored.asking import Scores, prompt_names, read_scores, requests_for
@@ -39,7 +40,7 @@ class Sample:
     language: str | None
 
     @property
-    def prompts_in(self) -> str:
+    def prompts_in(self) -> Language:
         """Language of the prompts that rate it."""
         return "zh" if self.language == "zh" else "en"
 
