@@ -16,12 +16,12 @@ from infinity_assets.stages.tagged.question_types import question_types
 from infinity_assets.stages.tagged.taxonomy import Taxonomy
 
 #: Raised whenever the same question would get another leaf by the same taxonomy.
-INSTRUCTION_VERSION: Final = 1
+INSTRUCTION_VERSION: Final = 2
 
 _CHARTS: Final = (
-    (r"\bpie\b|饼图", "pie_chart"),
+    (r"\bpie\b|饼图|饼状图", "pie_chart"),
     (r"\bline\s+(?:chart|graph|plot)|折线图", "line_chart"),
-    (r"\bbars?\b|\bhistogram|柱状图|条形图", "bar_chart"),
+    (r"\bbars?\b|\bhistogram|柱状图|柱形图|条形图|直方图", "bar_chart"),
     (r"\btable|\bcolumn|\brow\b|表格|表中", "table_parsing"),
     (r"\bfunction\b|\bcurve\b|\bplot\s+of\b|函数|曲线", "function_plot"),
     (r"\bdiagram|\bflow\s*chart|示意图|流程图", "diagram_parsing"),
@@ -35,7 +35,8 @@ _SCENE: Final = (
     (r"\bindoors?\b|\boutdoors?\b|\broom\b|室内|房间", "indoor_scene"),
     (r"\b(?:take|takes|taking|taken)\s+place\b|\b(?:kind|sort|type)\s+of\s+(?:place|setting|environment)\b"
      r"|\bsetting\b|\benvironment\b|场景是|环境", "environment_type"),
-    (r"\b(?:style|medium)\b|\b(?:photo|painting|drawing|cartoon)\s+or\b|风格|画风", "image_category"),
+    (r"\b(?:style|medium)\b|\b(?:photo|painting|drawing|cartoon)\s+or\b"
+     r"|风格|画风|油画|水彩|素描|漫画|照片还是|还是照片", "image_category"),
     (r"\b(?:feeling|mood|emotion|atmosphere)\b|情绪|情感|心情|氛围|气氛", "overall_emotion"),
     (r"\bblurr?y\b|\bsharp(?:ness)?\b|\bclarity\b|清晰|模糊", "clarity"),
     (r"\bbright(?:ness)?\b|\bcontrast\b|亮度|对比度", "brightness_contrast"),
@@ -62,9 +63,10 @@ _ASKED: Final = (
     (r"\bshapes?\b|形状", "shape"),
     (r"\bsize\b|\bhow\s+(?:big|large|small|tall|long|wide)\b|大小|多大|多高|多长", "size"),
     (r"\bbrand\b|\blogo\b|品牌|商标", "attribute_other"),
-    (r"\bfacial|\bexpression\b|\bsmil|表情", "facial_emotion"),
+    (r"\bfacial|\bexpression\b|\bsmil|表情|人.{0,4}(?:情绪|心情|感受)", "facial_emotion"),
     (r"\bwear(?:ing|s)?\b|\bclothe?s?\b|\bcloth(?:es|ing)\b|穿着|衣服|服装", "clothing_attributes"),
-    (r"\b(?:person|man|woman|boy|girl|people|child|player)\b.*\bdoing\b|在做什么|干什么", "human_action"),
+    (r"(?:动物|狗|猫|鸟|马|羊|牛|熊|鹿|兔|猴|象|鱼)[^人]{0,4}(?:做什么|干什么|干嘛)", "animal_action"),
+    (r"\b(?:person|man|woman|boy|girl|people|child|player)\b.*\bdoing\b|做什么|干什么|干嘛", "human_action"),
     (r"\b(?:animal|dog|cat|bird|horse)s?\b.*\bdoing\b", "animal_action"),
     (r"\bsports?\b|体育|运动项目", "topic_sports"),
     (r"\b(?:food|dish|meal)\b|食物|菜", "topic_food"),
@@ -77,13 +79,13 @@ _ASKED: Final = (
     *_SCENE,
 )  # fmt: skip
 _NUMBERED: Final = (
-    (r"\b(?:people|persons?|men|women|children|kids|boys|girls|players)\b|几个?人|多少人|几位",
+    (r"\b(?:people|persons?|men|women|children|kids|boys|girls|players)\b|几个?人|多少(?:个|名|位)?人|几[位名]",
      "people_count"),
     (r"\b(?:animals?|dogs?|cats?|birds?|horses?|sheep|cows?|fish(?:es)?)\b|动物|几只|多少只", "animal_count"),
     *_CHARTS,
 )  # fmt: skip
 _SIDES: Final = (
-    (r"\b(?:left|right|above|below|behind|in\s+front|next\s+to|between|under)\b.*\bof\b|左边|右边|上方|下方|前面|后面",
+    (r"\b(?:left|right|above|below|behind|in\s+front|next\s+to|between|under)\b.*\bof\b|[左右前后][边面方侧]|[上下]方|[里外]面还是",
      "relative_position_of_objects"),
 )  # fmt: skip
 
@@ -94,7 +96,7 @@ RULES: Final[Mapping[str, tuple[Sequence[tuple[str, str]], str | None]]] = {
     "ocr_read": (
         (
             (r"\b(?:formula|equation|table|chart)|公式|表格", "ocr_structures"),
-            (r"\b(?:total|price|date|name|number|amount|address|phone|invoice)\b|金额|日期|姓名|电话|地址|总计",
+            (r"\b(?:total|price|date|name|number|amount|address|phone|invoice)\b|金额|日期|姓名|电话|地址|总计|车牌|号码",
              "key_information"),
             (r"\btranscri|\bread\b|\ball\b|\bextract|识别|转录|全部", "text_transcription"),
         ),
@@ -104,29 +106,37 @@ RULES: Final[Mapping[str, tuple[Sequence[tuple[str, str]], str | None]]] = {
     "counting": (_NUMBERED, "object_count"),
     "math": (
         (
-            (r"\btriangle|\bcircle|\bangle|\bparallel|∠|△|三角形|圆|角", "geometric_diagram"),
+            (r"\btriangle|\bcircle|\bangle|\bparallel|∠|△|三角形|四边形|平行|阴影|面积|周长|圆|角",
+             "geometric_diagram"),
             (r"\bfunction\b|\bgraph\b|函数|图像", "function_plot"),
             (r"\\frac|\\sqrt|\bformula|\bequation|公式|方程", "formula_parsing"),
         ),
         "math_problem",
     ),
-    "colour": ((), "colour"),
+    "colour": (
+        ((r"\bcompare|\bdifferen|\bsame\b|比较|对比|相同|不同|区别|差异", "compare_colours"),),
+        "colour",
+    ),
     "compare": (
         (
             (r"\bcolou?r|颜色", "compare_colours"),
-            (r"\b(?:size|larger|bigger|taller)|大小", "compare_sizes"),
+            (r"\b(?:size|larger|bigger|taller)|大小|更[大小高矮长短宽窄]", "compare_sizes"),
             (r"\bshape|形状", "compare_shapes"),
-            (r"\b(?:number|many|quantit)|数量", "compare_quantities"),
+            (r"\b(?:number|many|quantit)|数量|更[多少]", "compare_quantities"),
             (r"\bmaterial|材质", "compare_materials"),
-            (r"\bage\b|\bolder\b|\byounger\b|年龄", "compare_ages"),
+            (r"\bage\b|\bolder\b|\byounger\b|年龄|更(?:老|年轻|年长)", "compare_ages"),
             (r"\btext|\bword|文字", "compare_text"),
+            (r"更(?:靠|近|远)", "relative_position_of_objects"),
             (r"\bvalue|\brevenue|\bprice|数值|价格", "compare_values"),
         ),
         "comparison_other",
     ),
     "why": ((), "causal_relation"),
     "how_to": (_ASKED, None),
-    "where": ((*_SIDES, *_ASKED, (r"\bcity|\bcountry|哪个城市|哪个国家", "location")), "object_location"),
+    "where": (
+        (*_SIDES, *_ASKED, (r"\bcity|\bcountry|哪个城市|哪个国家|哪[里儿]?拍|拍摄地|拍摄于", "location")),
+        "object_location",
+    ),
     "when": ((*_SCENE,), "time_of_day"),
     "who": ((), "people_identity"),
     "describe": (
@@ -144,9 +154,9 @@ RULES: Final[Mapping[str, tuple[Sequence[tuple[str, str]], str | None]]] = {
             (r"\b(?:part|side|half|corner)\s+of\s+the\s+(?:picture|image|photo|scene)\b", "object_location"),
             *_ASKED,
             (r"\bevent\b|事件|活动", "event"),
-            (r"\b(?:objects?|things|items)\b|物体|物品|哪些东西", "scene_objects"),
+            (r"\b(?:objects?|things|items)\b|物体|物品|东西|有(?:什么|哪些)", "scene_objects"),
             (r"\b(?:wrong|defect|problem)\b|缺陷", "quality_defects"),
-            (r"\bname\s+of\b|\bwhich\s+landmark\b|名称|叫什么", "specific_object"),
+            (r"\bname\s+of\b|\bwhich\s+landmark\b|名称|叫什么|名字", "specific_object"),
         ),
         "category",
     ),

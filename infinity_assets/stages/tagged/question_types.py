@@ -34,32 +34,37 @@ import polars as pl
 
 #: Type -> pattern, in order. RE2-like syntax without look-around; the text is lower case.
 RULES: Final[Mapping[str, str]] = {
-    "multiple_choice": r"(?s)(?:^|[\s(（])a\s*[.)．、）:：].*(?:^|[\s(（])b\s*[.)．、）:：]",
+    "multiple_choice": r"(?s)(?:^|[\s(（。？！：；，])a\s*[.)．、）:：]"
+    r".*(?:^|[\s(（。；，、])b\s*[.)．、）:：]",
     "yes_no": r"(?:^|[,.;:!?]\s*)(?:is|are|was|were|does|do|did|has|have|can|could|will|would|should)"
     r"(?:n't)?\s+(?:the|there|this|that|these|those|it|he|she|they|we|i|any|some|an?|all|both|each|every|no|not|one|your|my|people|someone)\b"
     r"|(?:^|[,.;:!?]\s*)(?:can|do|could)\s+you\s+see\b|吗|是否|是不是|有没有|对不对",
     "ocr_read": r"\bocr\b|\btranscri|\bread\s+(?:the|out|all|any|this)\b"
     r"|\b(?:is|are)\s+written\b|\bwritten\s+on\b"
     r"|\bwhat\s+(?:does|do)\s+.*\b(?:say|read)\b|\b(?:what|which|extract|the)\s+(?:text|words?)\b"
-    r"|写着|写了|写的是|文字|文本内容|识别.*字|转录",
+    r"|写着|写了|写的是|文字|文本|识别.*字|转录|抄写|念出|读出|车牌号|标语|写出图中"
+    r"|(?:发票|收据|小票|票据|账单|单据|名片|证件).*(?:多少|什么|哪|谁)",
     "chart_read": r"\b(?:charts?|graphs?|plots?|histograms?|diagrams?|x-axis|y-axis|legend)\b"
-    r"|\b(?:in|from|of|to)\s+(?:the|this)\s+table\b|图表|柱状图|折线图|饼图|条形图|表格|坐标轴",
+    r"|\b(?:in|from|of|to)\s+(?:the|this)\s+table\b|图表|柱状图|柱形图|折线图|饼图|条形图|直方图|散点图|曲线图"
+    r"|流程图|示意图|表格|表中|坐标轴|图例",
     "counting": r"\bhow\s+many\b|\bnumber\s+of\b|\bcount\b"
     r"|(?:多少|几)(?:个|只|辆|张|条|人|位|本|件|种|棵|朵)"
     r"|数一数|数量",
     "math": r"\b(?:solve|calculate|compute|evaluate|simplify|prove|derive)\b|\bequations?\b|\\frac|\\sqrt|∠|△"
-    r"|\bhow\s+much\b|计算|求解|求证|证明|已知|解方程",
+    r"|\bhow\s+much\b|计算|求解|求证|证明|已知|解方程|化简|因式分解"
+    r"|求.{0,24}(?:面积|周长|体积|长度|度数|值|概率|范围|坐标)",
     "colour": r"\bcolou?rs?\b|颜色|什么色",
     "compare": r"\bcompare|\bdifferen(?:ce|ces|t)\b|\bsimilar|\bin\s+common\b|\bversus\b"
-    r"|比较|对比|区别|不同|相同|差异|共同点",
+    r"|比较|对比|区别|不同|相同|差异|共同点|谁更|哪.{0,6}更",
     "why": r"\bwhy\b|\breasons?\b|\bwhat\s+causes?\b|为什么|为何|原因",
     "how_to": r"\bhow\s+(?:to|do|does|can|could|should|would|is|are|might)\b|\bsteps?\b"
     r"|如何|怎么|怎样|步骤",
-    "where": r"\bwhere\b|\bwhich\s+side\b|\blocat|\bposition\b|哪里|哪儿|在哪|位置|什么地方|何处",
+    "where": r"\bwhere\b|\bwhich\s+side\b|\blocat|\bposition\b|哪里|哪儿|在哪|位置|什么地方|何处"
+    r"|(?:左|右|上|下|前|后|里|外)[边面方侧]还是|哪一?[边侧]|哪个方向",
     "when": r"\bwhen\b|\bwhat\s+(?:time|year|date|day)\b|什么时候|何时|几点|哪一年",
     "who": r"\bwho\b|\bwhose\b|谁",
     "describe": r"\bdescri(?:be|ption)|\bcaption|\bsummar|\bwhat\s+is\s+happening\b|\btell\s+me\s+about\b"
-    r"|\bexplain\b|描述|介绍|概述|总结|说明|解释",
+    r"|\bexplain\b|描述|介绍|概述|概括|总结|说明|解释|讲述|叙述|看图说话",
     "what": r"\bwhat\b|\bwhich\b|什么|哪个|哪些|哪种|哪一",
 }
 OPEN: Final = "open"

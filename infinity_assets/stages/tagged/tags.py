@@ -14,7 +14,7 @@ from infinity_assets.stages.tagged.schema import TAGGED
 from infinity_assets.stages.verdicts import KEEP
 
 #: Raised whenever the same sample would get other tags or another question type by the same vocabulary.
-TAG_VERSION: Final = 2
+TAG_VERSION: Final = 3
 
 #: Columns of ``unified`` that are read.
 UNIFIED_COLUMNS: Final = ("sample_id", "turns", "media", "annotations")

@@ -79,6 +79,38 @@ def test_question_is_filed_under_its_leaf(question, expected):
     assert leaf(question) == expected
 
 
+@pytest.mark.parametrize(
+    ("english", "chinese", "expected"),
+    [
+        ("What is the weather like?", "图中的天气怎么样？", "weather"),
+        (
+            "Is the dog to the left or right of the cat?",
+            "狗在猫的左边还是右边？",
+            "relative_position_of_objects",
+        ),
+        ("What is the man doing?", "图片中的人在做什么？", "human_action"),
+        ("What is the dog doing?", "图里的狗在干什么？", "animal_action"),
+        ("Which bar of the chart is the highest?", "柱状图中哪个类别的数值最大？", "bar_chart"),
+        ("What is the second row of the table?", "表中的第二行是什么？", "table_parsing"),
+        ("What is the first step in the flow chart diagram?", "流程图的第一步是什么？", "diagram_parsing"),
+        ("Is it a photo or a painting?", "这是一幅油画还是一张照片？", "image_category"),
+        ("What facial expression does the boy have?", "男孩的表情如何？", "facial_emotion"),
+        ("Read the total of the invoice.", "发票的总金额是多少？", "key_information"),
+        ("Read the formula in the picture.", "请写出图中的数学公式。", "ocr_structures"),
+        ("Calculate the area of the circle.", "如图，求阴影部分的面积。", "geometric_diagram"),
+        ("Compare the colours of the two cars.", "比较这两辆车的颜色。", "compare_colours"),
+        ("Compare the size of both buildings.", "这两座楼哪个更高？", "compare_sizes"),
+        ("Summarize the picture.", "用一句话概括这张图。", "scene_description"),
+        ("What things are on the desk?", "桌子上有什么东西？", "scene_objects"),
+        ("What is this made of?", "这件衣服是什么材质的？", "material"),
+        ("What is the job of this person?", "这个人的职业可能是什么？", "occupation"),
+    ],
+)
+def test_chinese_questions_are_filed_where_english_ones_are(english, chinese, expected):
+    """A Chinese source would otherwise have no share in what pictures are asked for."""
+    assert (leaf(english), leaf(chinese)) == (expected, expected)
+
+
 def test_nothing_to_see_has_no_leaf():
     """Every leaf is about a picture; a text's question among them would dilute what pictures suit it."""
     assert leaf("What colour is the sky?", pictured=False) is None
@@ -86,7 +118,7 @@ def test_nothing_to_see_has_no_leaf():
     assert leaf("   ") is None
 
 
-@settings(deadline=None)  # the first call compiles every pattern
+@settings(deadline=None, max_examples=30)  # the first call compiles every pattern
 @given(st.lists(st.text(max_size=40), max_size=12))
 def test_labels_do_not_depend_on_what_stands_beside(questions):
     """A shard cut otherwise must give the same labels, whatever people type."""
