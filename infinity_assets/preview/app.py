@@ -22,6 +22,7 @@ from infinity_assets.lineage.tables import IMAGE_ID, SAMPLE_ID
 from infinity_assets.lineage.told import measures_of
 from infinity_assets.preview import lookups, pages
 from infinity_assets.sources.model import SOURCE_NAME
+from infinity_assets.store.reading import ReadingStore
 from infinity_assets.store.tables import Store
 
 SECONDS = 15.0  #: a page may take
@@ -64,7 +65,7 @@ def create_app(store: Store, hosts: list[str] | None = None, dagster: str | None
         dagster: address of Dagster's pages, for links to runs; runs are not linked without.
     """
     limiter = anyio.CapacityLimiter(READERS)
-    store = store.reading()
+    store = ReadingStore(store.root, store.storage_options)
 
     async def bounded(work: Work) -> Response:
         try:

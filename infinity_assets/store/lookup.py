@@ -11,8 +11,8 @@ from typing import Any, Final
 
 from infinity_assets.store.shards import TableSpec
 
-#: Rows from which on a table is indexed. Below, reading a whole column takes some milliseconds (our choice).
-INDEX_ROWS: Final = 100_000
+#: Rows from which on a table is indexed. Below, a whole column is read in a millisecond or two (our choice).
+INDEX_ROWS: Final = 20_000
 
 
 def build_indexes(dataset: Any, spec: TableSpec, rows: int) -> int:

@@ -62,6 +62,17 @@ class Objects:
         names += [o["path"].rsplit("/", 1)[-1] for o in listing["objects"]]
         return sorted(names)
 
+    def newest(self, folder: str) -> str | None:
+        """The first object under a folder by name, with its tag and size; None if there is none.
+
+        Lance names versions so that the newest comes first, and versions on trial (``d...``) last.
+        """
+        found = [o for batch in obstore.list(self._store, f"{folder.rstrip('/')}/") for o in batch]
+        if not found:
+            return None
+        first = min(found, key=lambda o: str(o["path"]))
+        return f"{first['path']} {first['e_tag']} {first['size']}"
+
     def exists_prefix(self, folder: str) -> bool:
         """Whether anything lies under a folder."""
         for batch in obstore.list(self._store, f"{folder.rstrip('/')}/", chunk_size=1):

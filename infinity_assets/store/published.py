@@ -54,8 +54,12 @@ class Published:
         table: pa.Table = self.dataset().to_table(columns=_names(columns), filter=where)
         return table
 
-    def read_shard(self, shard: Shard, columns: Sequence[str] | None = None) -> pa.Table:
-        """Rows of one shard, in source order."""
+    def read_shard(self, shard: Shard, columns: Sequence[str] | Mapping[str, str] | None = None) -> pa.Table:
+        """Rows of one shard, in source order.
+
+        Args:
+            columns: names to read, or Lance expressions by name; all by default.
+        """
         import lance
 
         options = tuple(sorted((self.storage_options or {}).items()))
@@ -68,7 +72,8 @@ class Published:
         parts = [fragment for _, fragment in found]
         if not parts:
             return self.table.schema.empty_table().select(_names(columns) or self.table.schema.names)
-        scanner = lance.LanceDataset.scanner(dataset, columns=_names(columns), fragments=parts)
+        asked = dict(columns) if isinstance(columns, Mapping) else _names(columns)
+        scanner = lance.LanceDataset.scanner(dataset, columns=asked, fragments=parts)
         table: pa.Table = scanner.to_table()
         return table
 
@@ -92,5 +97,5 @@ def _first_file(fragment: str) -> str:
     return str(json.loads(fragment)["files"][0]["path"])
 
 
-def _names(columns: Sequence[str] | None) -> list[str] | None:
+def _names(columns: Sequence[str] | Mapping[str, str] | None) -> list[str] | None:
     return list(columns) if columns is not None else None

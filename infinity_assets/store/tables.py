@@ -34,7 +34,6 @@ __all__ = [
 ]
 
 MANIFEST = b"infinity.manifest"
-CACHE_BYTES = 64 << 20
 PARTITION_NAME = "abcdefghijklmnopqrstuvwxyz0123456789_"
 
 
@@ -45,21 +44,6 @@ class Store:
         self.root = str(root).rstrip("/")
         self.storage_options = dict(storage_options) if storage_options else None
         self.objects = Objects(self.root, self.storage_options)
-        self.session: Any = None
-
-    def reading(self) -> Store:
-        """The same tables for a server that reads single rows all day: what was read of them is remembered.
-
-        At most 64 MiB of indexes and as much of what describes the tables; files never change under their
-        names, so nothing is stale.
-        """
-        import lance
-
-        store = Store(self.root, self.storage_options)
-        store.session = lance.Session(
-            index_cache_size_bytes=CACHE_BYTES, metadata_cache_size_bytes=CACHE_BYTES
-        )
-        return store
 
     def uri(self, table: str, partition: str) -> str:
         """Where a partition of a table lives.
@@ -97,9 +81,7 @@ class Store:
 
         if not self._exists(spec, partition):
             return 0, None
-        dataset = lance.dataset(
-            self.uri(spec.name, partition), storage_options=self.storage_options, session=self.session
-        )
+        dataset = lance.dataset(self.uri(spec.name, partition), storage_options=self.storage_options)
         return int(dataset.version), self._described(spec, partition, dataset)
 
     def _described(self, spec: TableSpec, partition: str, dataset: Any) -> Published | None:
@@ -127,7 +109,6 @@ class Store:
             manifest["inputs"],
             manifest["notes"],
             self.storage_options,
-            self.session,
         )
 
     def _exists(self, spec: TableSpec, partition: str) -> bool:

@@ -30,6 +30,7 @@ from infinity_assets.stages.synthesized.schema import SYNTHESIS_PLAN, SYNTHESIS_
 from infinity_assets.stages.unified.schema import UNIFIED
 from infinity_assets.stages.unified.stage import materialize_unified
 from infinity_assets.store import lookup
+from infinity_assets.store.reading import ReadingStore
 from infinity_assets_tests.conftest import Site, jsonl, talk
 from infinity_assets_tests.lineage.story import EVIL, FILE, FORMATS, SOURCES, tell
 
@@ -242,7 +243,7 @@ def test_indexed_tables_tell_the_same(own: Told, monkeypatch: pytest.MonkeyPatch
             lookup.build_indexes(table.dataset(), spec, table.rows)
             built += bool(platform.store.require(spec, partition).dataset().describe_indices())
     assert built >= 5
-    reading = platform.store.reading()
+    reading = ReadingStore(platform.store.root)
     assert [plain(passport(reading, i)) for i in everything] == before
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 
 from infinity_assets.errors import CommitConflict
 from infinity_assets.store import lookup
+from infinity_assets.store.reading import ReadingStore
 from infinity_assets.store.shards import TableSpec
 from infinity_assets.store.tables import Published, Store
 
@@ -106,6 +108,23 @@ def test_a_run_that_died_before_its_index_left_a_table_that_reads_and_mends(
     assert indexes(left) == [] and find(left, 3)[0]["n"] == 3
     again = publish(store, 0)
     assert again.data_version == left.data_version and indexes(store.require(SPEC, "a")) == ["sample_id"]
+
+
+def test_a_server_sees_what_was_published_since_and_a_store_that_was_made_anew(store: Store) -> None:
+    """A page that shows yesterday's table, or one of a folder that was deleted, answers another question."""
+    reading = ReadingStore(store.root)
+    assert reading.published(SPEC, "a") is None
+    first = publish(store, 0)
+    assert reading.require(SPEC, "a") == first and reading.require(SPEC, "a").dataset().count_rows() == 20
+    assert reading.published(SPEC, "a") is reading.published(SPEC, "a"), "it is not opened twice"
+    grown = publish(store, 0, 20)
+    assert reading.require(SPEC, "a") == grown and find(reading.require(SPEC, "a"), 39)[0]["n"] == 39
+    shutil.rmtree(Path(store.root) / "things")
+    assert reading.published(SPEC, "a") is None
+    publish(store, 100)
+    publish(store, 100, 120)
+    again = reading.require(SPEC, "a")
+    assert again.version == grown.version and find(again, 39) == [] and find(again, 139)[0]["n"] == 139
 
 
 def test_a_shard_keeps_the_run_and_the_code_that_made_it(store: Store) -> None:

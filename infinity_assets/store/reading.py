@@ -1,0 +1,61 @@
+"""The tables as a server reads them: kept open, and looked at again only where something was committed."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from threading import Lock
+from typing import Any, Final
+
+from infinity_assets.store.published import Published
+from infinity_assets.store.shards import TableSpec
+from infinity_assets.store.tables import Store
+
+#: Of indexes, and as much again of what describes the tables.
+CACHE_BYTES: Final = 64 << 20
+KEPT: Final = 1024  #: tables that are kept open
+
+
+class ReadingStore(Store):
+    """A store that remembers what it opened.
+
+    A table is known again by the newest file that lists a version: its name, size and tag. A table that was
+    deleted and made anew has another one, even where the number of the version is the same.
+    """
+
+    def __init__(self, root: str | Path, storage_options: Mapping[str, str] | None = None) -> None:
+        import lance
+
+        super().__init__(root, storage_options)
+        self._session: Any = lance.Session(
+            index_cache_size_bytes=CACHE_BYTES, metadata_cache_size_bytes=CACHE_BYTES
+        )
+        self._kept: OrderedDict[tuple[str, int, str], tuple[str, Published | None]] = OrderedDict()
+        self._lock = Lock()
+
+    def published(self, spec: TableSpec, partition: str) -> Published | None:
+        """See :meth:`Store.published`."""
+        import lance
+
+        folder = self.uri(spec.name, partition).removeprefix(f"{self.root}/")
+        newest = self.objects.newest(f"{folder}/_versions")
+        if newest is None:
+            return None
+        key = (spec.name, spec.version, partition)
+        with self._lock:
+            known = self._kept.get(key)
+        if known is not None and known[0] == newest:
+            return known[1]
+        dataset = lance.dataset(
+            self.uri(spec.name, partition), storage_options=self.storage_options, session=self._session
+        )
+        described = self._described(spec, partition, dataset)
+        found = replace(described, opened=dataset) if described is not None else None
+        with self._lock:
+            self._kept[key] = (newest, found)
+            self._kept.move_to_end(key)
+            while len(self._kept) > KEPT:
+                self._kept.popitem(last=False)
+        return found
