@@ -319,7 +319,9 @@ def _near(
         lambda one: paths[one].read_bytes(),
     )
     with tempfile.TemporaryDirectory() as store:
-        return near.near_images(pictures, PHASH_RADIUS, witness, Objects(store), 1)
+        objects = Objects(store)
+        pairs = near.hash_pairs(np.unique(phash[comparable]), PHASH_RADIUS, objects)
+        return near.near_images(pictures, pairs, witness, near.Memory(objects, "compared_pictures"), 1)
 
 
 def _imagededup(folder: Path, temporary: Path) -> tuple[Spent | None, Pairs | str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -19,8 +19,15 @@ from infinity_assets.stages.duplicate_ledger.edges import (
     scenes_of,
     visual_clusters,
 )
-from infinity_assets.stages.duplicate_ledger.keys import NONE, Keys, Rows, first_equal, rows_in
-from infinity_assets.stages.duplicate_ledger.near_images import Witness, near_images
+from infinity_assets.stages.duplicate_ledger.keys import NONE, Rows, first_equal, rows_in
+from infinity_assets.stages.duplicate_ledger.narrow import Mask
+from infinity_assets.stages.duplicate_ledger.near_images import (
+    Memory,
+    Witness,
+    hash_pairs,
+    near_images,
+    remembered,
+)
 from infinity_assets.stages.duplicate_ledger.near_texts import near_texts
 from infinity_assets.stages.duplicate_ledger.policy import DuplicatePolicy
 from infinity_assets.stages.duplicate_ledger.rows import Barred, NearPairs, decided, ledger_edges
@@ -28,10 +35,12 @@ from infinity_assets.stages.duplicate_ledger.samples import (
     Finding,
     Pictures,
     Samples,
-    read_pictures,
-    read_samples,
+    SampleShard,
+    join_pictures,
+    join_samples,
 )
 from infinity_assets.stages.duplicate_ledger.shared import shared_turns
+from infinity_assets.stages.duplicate_ledger.world import Before, Dropped, Places, World, read_world
 from infinity_assets.store.objects import Objects
 from infinity_assets.store.tables import Published
 
@@ -44,42 +53,60 @@ class Inputs:
     images: Mapping[str, Published]
     priority: Mapping[str, int]
     licence: Finding  #: reason code of a licence that is dropped, or None
-    dropped: Mapping[str, tuple[str, Keys]]  #: by cause and source: ids that ``filtered`` drops for it
+    dropped: Dropped  #: by cause and source: the source, and ids that ``filtered`` drops for it
+    before: Before | None  #: None where nothing is known, or other rules were in force
 
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """All edges of all sources."""
+    """All edges of the samples that were decided again; what the slices say of the others is still so."""
 
     samples: Samples
     pictures: Pictures
     edges: pl.DataFrame  #: see :func:`~.rows.ledger_edges`
     barred: Barred
+    shards: Mapping[str, Sequence[SampleShard]]  #: of each source, as ``unified`` has them
+    again: Mapping[str, Sequence[Mask]]  #: for each, which of its samples were decided again
     notes: Mapping[str, Any]  #: counts
 
 
 def compare(inputs: Inputs, policy: DuplicatePolicy, objects: Objects, workers: int) -> Comparison:
-    """Compare all samples; a pure function of inputs and policy, whatever was remembered."""
-    samples, ids = read_samples(inputs.unified, inputs.priority, inputs.licence)
-    pictures = read_pictures(samples, ids, inputs.images)
-    witness = _witness(samples, pictures, inputs.images)
-    images = near_images(pictures, policy.phash_radius, witness, objects, workers)
-    nodes, signatures = _text_nodes(samples)
+    """Compare all samples; a pure function of inputs and policy, whatever was remembered.
+
+    What came, went or is barred since ``inputs.before`` is compared with all; only samples that are connected
+    with it are decided again.
+    """
+    world = read_world(inputs.unified, inputs.images, inputs.dropped, inputs.before, objects)
+    hashes = hash_pairs(world.hashes(), policy.phash_radius, objects)
+    keys, signatures, at = world.texts()
     texts = near_texts(
-        samples.text[nodes], signatures, _conversations(samples, nodes, inputs.unified), objects
+        keys, signatures, _conversations(at, world, inputs.unified), objects, world.texts_gone()
     )
-    texts = texts.at_least(policy.text_similarity)
+    pairs = texts.at_least(policy.text_similarity)
+    memory = Memory(objects, "compared_pictures")
+    again = world.again(hashes, remembered(memory), keys, texts)
+    some = not all(mask.all() for mask in again)
+    sources = sorted(inputs.unified)
+    samples, ids = join_samples(world.samples, again, sources, inputs.priority, inputs.licence)
+    pictures = join_pictures(samples, ids, world.pictures)
+    witness = _witness(samples, pictures, inputs.images)
+    if some:
+        memory = replace(memory, others=_all)
+    images = near_images(pictures, hashes, witness, memory, workers)
+    nodes = _text_nodes(samples)
+    near = pairs.among(rows_in(keys, samples.text[nodes]))
     scene = scenes_of(samples, visual_clusters(pictures, images))
     shared = shared_turns(scene, samples.turn_owner, samples.turn, samples.question)
     groups = groups_of(samples, scene, shared.talk)
-    edges = edges_of(samples, pictures, groups, images, texts, nodes, shared)
+    edges = edges_of(samples, pictures, groups, images, near, nodes, shared)
     barred = _barred(samples, inputs.dropped)
-    near = NearPairs(*near_pairs_of(samples, groups, texts, nodes))
-    _, deciding = decided(groups, near, shared, barred.mask, policy)
+    near_pairs = NearPairs(*near_pairs_of(samples, groups, near, nodes))
+    _, deciding = decided(groups, near_pairs, shared, barred.mask, policy)
     shown = pictures.node == np.arange(len(pictures))
     notes = {
         "sources_compared": len(inputs.unified),
-        "samples_compared": len(samples),
+        "samples_compared": sum(len(shard.columns) for shard in world.samples),
+        "samples_decided_again": len(samples),
         "pictures": int(shown.sum()),
         "pictures_of_low_detail": int((shown & pictures.low_detail).sum()),
         "picture_pairs_within_radius": images.compared,
@@ -87,22 +114,36 @@ def compare(inputs: Inputs, policy: DuplicatePolicy, objects: Objects, workers: 
         "pictures_in_crowds": images.crowded,
         "texts_long_enough": len(nodes),
         "texts_searched_now": texts.new,
-        "texts_alike_that_say_another_thing": int((~texts.near).sum()),
+        "texts_alike_that_say_another_thing": int((~near.near).sum()),
         "conversations_in_crowds": shared.crowded,
         "samples_barred": int(barred.mask.sum()),
     }
-    return Comparison(samples, pictures, ledger_edges(samples, edges, deciding, barred), barred, notes)
+    named = list(zip(world.samples, again, strict=True))
+    return Comparison(
+        samples,
+        pictures,
+        ledger_edges(samples, edges, deciding, barred),
+        barred,
+        {name: [shard for shard, _ in named if shard.source == name] for name in sources},
+        {name: [mask for shard, mask in named if shard.source == name] for name in sources},
+        notes,
+    )
 
 
-def _text_nodes(samples: Samples) -> tuple[Rows, Any]:
-    """The first sample of each distinct text that is long enough, and its signature."""
+def _all(pairs: pl.DataFrame) -> pl.DataFrame:
+    return pairs
+
+
+def _text_nodes(samples: Samples) -> Rows:
+    """The first sample of each distinct text that is long enough."""
     owner = samples.signature_owner
     text = samples.text[owner]
     firsts = first_equal(text[:, 0], text[:, 1]) == np.arange(len(owner)) if len(owner) else owner == 0
-    return owner[firsts], samples.signature[firsts]
+    found: Rows = owner[firsts]
+    return found
 
 
-def _barred(samples: Samples, dropped: Mapping[str, tuple[str, Keys]]) -> Barred:
+def _barred(samples: Samples, dropped: Dropped) -> Barred:
     """By licence, or since a later stage dropped the sample for a cause that is not the duplicates'.
 
     What a later stage says of a sample it would say of each with the same content.
@@ -129,17 +170,17 @@ def _witness(samples: Samples, pictures: Pictures, images: Mapping[str, Publishe
         found: list[bytes] = table.column(column).to_pylist()
         return found
 
-    return Witness(
-        lambda wanted: read("signature", wanted), lambda one: read("bytes", np.array([one], np.int64))[0]
-    )
+    return Witness(lambda wanted: read("signature", wanted), lambda wanted: read("bytes", wanted))
 
 
 def _conversations(
-    samples: Samples, nodes: Rows, unified: Mapping[str, Published]
+    texts: Places, world: World, unified: Mapping[str, Published]
 ) -> Callable[[Rows], list[Conversation]]:
+    names = sorted(unified)
+
     def read(wanted: Rows) -> list[Conversation]:
-        at = nodes[wanted]
-        table = _take(samples.sources, samples.source[at], samples.row[at], unified, ["turns"])
+        source = np.array([names.index(world.samples[i].source) for i in texts.shard[wanted].tolist()])
+        table = _take(names, source, texts.row[wanted], unified, ["turns"])
         cut = Exchanges()
         turns = ([(t["role"], t["text"]) for t in row] for row in table.column("turns").to_pylist())
         return [conversation_of(cut.of(row)) for row in turns]

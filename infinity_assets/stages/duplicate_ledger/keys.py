@@ -13,6 +13,8 @@ Keys = npt.NDArray[np.uint64]  #: ``(rows, 2)``, big-endian halves: they sort as
 #: Row of nothing: where a column has no value.
 NONE = -1
 
+_TABLE_BITS = 20
+
 
 def keys_of_hex(column: pa.ChunkedArray | pa.Array) -> Keys:
     """Keys of a string column of 32 hex characters; nulls become zeros."""
@@ -58,6 +60,23 @@ def rows_in(wanted: Keys, keys: Keys) -> Rows:
     asked = pl.DataFrame({"a": wanted[:, 0], "b": wanted[:, 1]})
     found = asked.join(have, on=["a", "b"], how="left", maintain_order="left")
     return found["row"].cast(pl.Int64).fill_null(NONE).to_numpy()
+
+
+def members(values: npt.NDArray[np.uint64], wanted: npt.NDArray[np.uint64]) -> Rows:
+    """Places of the values that are wanted, ascending.
+
+    Few are wanted of many: most values are passed over by one look into a table that a core's cache holds.
+    """
+    if len(wanted) == 0 or len(values) == 0:
+        return np.empty(0, np.int64)
+    maybe = np.zeros(1 << _TABLE_BITS, bool)
+    maybe[_places(wanted)] = True
+    at = np.flatnonzero(maybe[_places(values)])
+    return at[np.isin(values[at], wanted)]
+
+
+def _places(values: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
+    return (values * np.uint64(0x9E3779B97F4A7C15)) >> np.uint64(64 - _TABLE_BITS)
 
 
 def sequences(owner: Rows, values: Rows, owners: int) -> Rows:

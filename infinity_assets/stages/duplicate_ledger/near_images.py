@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from infinity_assets.sharding.pool import spread
 from infinity_assets.similarity.hamming import near_pairs, near_pairs_between
-from infinity_assets.similarity.pictures import WITNESS_VERSION, relation_of
+from infinity_assets.similarity.pictures import WITNESS_VERSION, Comparison, relation_of
 from infinity_assets.similarity.signature import SIGNATURE_VERSION
 from infinity_assets.stages.duplicate_ledger.keys import Keys, Rows
 from infinity_assets.stages.duplicate_ledger.known import recall, remember
@@ -34,6 +34,9 @@ PAIRS_AT_ONCE = 4096
 SAME, VARIANT, DIFFERENT = 0, 1, 2
 _RELATIONS = {"same": SAME, "variant": VARIANT, "different": DIFFERENT}
 
+#: What says of two pictures what they are to each other.
+Look = Callable[[tuple[bytes, bytes]], Comparison]
+
 #: Pairs of files that are held at once for their close-ups: some 100 MB of photos.
 CLOSEUPS = 128
 
@@ -43,7 +46,7 @@ class Witness:
     """What two pictures are compared by, read when asked for."""
 
     signatures: Callable[[Rows], Sequence[bytes]]  #: of pictures, in their order
-    picture: Callable[[int], bytes]  #: the file of one
+    pictures: Callable[[Rows], Sequence[bytes]]  #: their files, likewise
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +57,21 @@ class Memory:
     name: str
     others: Callable[[pl.DataFrame], pl.DataFrame] = pl.DataFrame.clear
     """Which pairs that nobody asked for this time are kept: none, unless said. Columns as remembered."""
+
+
+@dataclass(frozen=True, slots=True)
+class HashPairs:
+    """Pairs of different pHashes within a radius, each once, ``(pairs,)`` each."""
+
+    left: npt.NDArray[np.uint64]
+    right: npt.NDArray[np.uint64]
+
+    def among(self, hashes: npt.NDArray[np.uint64]) -> tuple[Rows, Rows, npt.NDArray[np.uint8]]:
+        """Places in ``hashes`` (sorted, distinct) of the pairs that are both there, and their distance."""
+        there = np.isin(self.left, hashes, kind="sort") & np.isin(self.right, hashes, kind="sort")
+        left, right = self.left[there], self.right[there]
+        places = np.searchsorted(hashes, left), np.searchsorted(hashes, right)
+        return *places, np.bitwise_count(left ^ right)
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,25 +103,22 @@ class NearImages:
 
 
 def near_images(
-    pictures: Pictures, radius: int, witness: Witness, objects: Objects, workers: int
+    pictures: Pictures, pairs: HashPairs, witness: Witness, memory: Memory, workers: int
 ) -> NearImages:
     """All near pictures. Pictures of low detail take no part: their hashes say nothing.
 
-    The result follows from the pictures alone. What earlier runs searched and compared is not searched and
-    compared again.
+    The result follows from the pictures alone. What earlier runs compared is not compared again.
 
     Args:
-        pictures: all of them.
-        radius: largest Hamming distance of the pHashes.
+        pictures: all of them, or all that are connected with some, see :mod:`.affected`.
+        pairs: see :func:`hash_pairs`; of these pictures at least.
         witness: asked for what no earlier run compared.
-        objects: where earlier runs left what they found.
+        memory: where earlier runs left what it said.
         workers: processes that look at pictures.
     """
     nodes = np.flatnonzero(pictures.comparable & (pictures.node == np.arange(len(pictures))))
     hashes, place = np.unique(pictures.phash[nodes], return_inverse=True)
-    left, right, distance = _hash_pairs(hashes, radius, objects)
-    later, earlier, bits, crowded = _node_pairs(nodes, place, left, right, distance)
-    memory = Memory(objects, "compared_pictures")
+    later, earlier, bits, crowded = _node_pairs(nodes, place, *pairs.among(hashes))
     relation, score, new = compared(pictures.pixels, later, earlier, witness, memory, workers)
     near = np.flatnonzero(relation != DIFFERENT)
     return NearImages(
@@ -111,10 +126,14 @@ def near_images(
     )
 
 
-def _hash_pairs(
-    hashes: npt.NDArray[np.uint64], radius: int, objects: Objects
-) -> tuple[Rows, Rows, npt.NDArray[np.uint8]]:
-    """Pairs of places in ``hashes`` (sorted, distinct) within the radius; only new hashes are searched."""
+def hash_pairs(hashes: npt.NDArray[np.uint64], radius: int, objects: Objects) -> HashPairs:
+    """All pairs of pHashes within the radius; what earlier runs searched is not searched again.
+
+    Args:
+        hashes: sorted, distinct.
+        radius: largest Hamming distance.
+        objects: where earlier runs left what they found.
+    """
     version = key_of("phash", NEAR_IMAGE_VERSION, radius)
     found = recall(objects, "phash_pairs", version)
     values = [np.empty(0, np.uint64), np.empty(0, np.uint64)]
@@ -134,8 +153,7 @@ def _hash_pairs(
     if len(fresh) or len(hashes) != len(searched):
         pairs = pa.table({"left": values[0], "right": values[1]})
         remember(objects, "phash_pairs", version, {"searched": pa.table({"hash": hashes}), "pairs": pairs})
-    left, right = (np.searchsorted(hashes, v) for v in values)
-    return left, right, np.bitwise_count(values[0] ^ values[1])
+    return HashPairs(values[0], values[1])
 
 
 def _node_pairs(
@@ -173,6 +191,22 @@ def _products(
     return a, b, np.repeat(bits, sizes)
 
 
+_PIXELS = ("a0", "a1", "b0", "b1")
+
+
+def _witness_version() -> str:
+    return key_of("witness", NEAR_IMAGE_VERSION, SIGNATURE_VERSION, WITNESS_VERSION)
+
+
+def remembered(memory: Memory) -> pl.DataFrame:
+    """What was said of pairs: their pixels (``a0``, ``a1``, ``b0``, ``b1``), ``relation`` and ``score``."""
+    found = recall(memory.objects, memory.name, _witness_version())
+    if found is None:
+        schema = dict.fromkeys(_PIXELS, pl.UInt64) | {"relation": pl.UInt8, "score": pl.Float32}
+        return pl.DataFrame(schema=schema)
+    return pl.DataFrame(pl.from_arrow(found["pairs"]))
+
+
 def compared(
     pixels: Keys, later: Rows, earlier: Rows, witness: Witness, memory: Memory, workers: int
 ) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.float32], int]:
@@ -189,8 +223,7 @@ def compared(
     Returns:
         :data:`SAME`, :data:`VARIANT` or :data:`DIFFERENT` and the likeness of each pair; how many were new.
     """
-    version = key_of("witness", NEAR_IMAGE_VERSION, SIGNATURE_VERSION, WITNESS_VERSION)
-    names = ["a0", "a1", "b0", "b1"]
+    names = list(_PIXELS)
     asked = pl.DataFrame(
         {
             "a0": pixels[later, 0],
@@ -207,42 +240,35 @@ def compared(
             for x, y in zip(names, ["b0", "b1", "a0", "a1"], strict=True)
         )
     )
-    found = recall(memory.objects, memory.name, version)
-    if found is None:
-        known = pl.DataFrame(
-            schema=dict.fromkeys(names, pl.UInt64) | {"relation": pl.UInt8, "score": pl.Float32}
-        )
-    else:
-        known = pl.DataFrame(pl.from_arrow(found["pairs"]))
+    known = remembered(memory)
     told = asked.join(known, on=names, how="left", maintain_order="left")
     missing = np.flatnonzero(told["relation"].is_null().to_numpy())
     relation = told["relation"].fill_null(DIFFERENT).to_numpy().copy()
     score = told["score"].fill_null(0.0).to_numpy().copy()
-    for part, first, second in _signature_pairs(missing, later, earlier, witness):
-        looks = spread(relation_of, list(zip(first, second, strict=True)), workers)
-        for i, said in zip(part.tolist(), looks, strict=True):
-            relation[i], score[i] = _RELATIONS[said.relation], said.score
+
+    def look(at: Rows, count: int, read: Callable[[Rows], Sequence[bytes]], by: Look) -> None:
+        for start in range(0, len(at), count):
+            part = at[start : start + count]
+            pairs = _read_pairs(later[part], earlier[part], read)
+            for i, said in zip(part.tolist(), spread(by, pairs, workers), strict=True):
+                relation[i], score[i] = _RELATIONS[said.relation], said.score
+
+    look(missing, PAIRS_AT_ONCE, witness.signatures, relation_of)
     # A changed digit cannot be seen in a signature: what looks the same there is looked at again.
-    alike = missing[relation[missing] == SAME]
-    for start in range(0, len(alike), CLOSEUPS):
-        part = alike[start : start + CLOSEUPS].tolist()
-        files = [(witness.picture(int(later[i])), witness.picture(int(earlier[i]))) for i in part]
-        for i, said in zip(part, spread(confirm_pair, files, workers), strict=True):
-            relation[i], score[i] = _RELATIONS[said.relation], said.score
+    look(missing[relation[missing] == SAME], CLOSEUPS, witness.pictures, confirm_pair)
     others = memory.others(known.join(asked, on=names, how="anti"))
     if len(missing) or len(known) > len(asked) + len(others):
         told = asked.with_columns(relation=relation, score=score)
         kept = pl.concat([told, others]).unique(names, keep="first", maintain_order=True)
-        remember(memory.objects, memory.name, version, {"pairs": kept.to_arrow()})
+        remember(memory.objects, memory.name, _witness_version(), {"pairs": kept.to_arrow()})
     return relation, score, len(missing)
 
 
-def _signature_pairs(
-    missing: Rows, later: Rows, earlier: Rows, witness: Witness
-) -> Iterator[tuple[Rows, list[bytes], list[bytes]]]:
-    for start in range(0, len(missing), PAIRS_AT_ONCE):
-        part = missing[start : start + PAIRS_AT_ONCE]
-        wanted, at = np.unique(np.concatenate((later[part], earlier[part])), return_inverse=True)
-        signatures = witness.signatures(wanted)
-        sides = at.reshape(2, -1).tolist()
-        yield part, [signatures[i] for i in sides[0]], [signatures[i] for i in sides[1]]
+def _read_pairs(
+    later: Rows, earlier: Rows, read: Callable[[Rows], Sequence[bytes]]
+) -> list[tuple[bytes, bytes]]:
+    """Each pair's two, every picture of them read once."""
+    wanted, at = np.unique(np.concatenate((later, earlier)), return_inverse=True)
+    found = read(wanted)
+    sides = at.reshape(2, -1).tolist()
+    return [(found[a], found[b]) for a, b in zip(*sides, strict=True)]

@@ -10,11 +10,13 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from infinity_assets.stages.duplicate_ledger import schema as s
 from infinity_assets.stages.duplicate_ledger.decide import Decision, decide
 from infinity_assets.stages.duplicate_ledger.edges import Groups, edge_frame
-from infinity_assets.stages.duplicate_ledger.keys import NONE, Rows, hex_of
+from infinity_assets.stages.duplicate_ledger.keys import NONE, Rows, hex_of, keys_of_hex, rows_in
+from infinity_assets.stages.duplicate_ledger.narrow import NarrowSamples
 from infinity_assets.stages.duplicate_ledger.policy import DuplicatePolicy
 from infinity_assets.stages.duplicate_ledger.samples import Pictures, Samples
 from infinity_assets.stages.duplicate_ledger.shared import Shared
@@ -120,14 +122,6 @@ def ledger_edges(
     ).sort("source", "row", *_IDENTITY)
 
 
-@dataclass(frozen=True, slots=True)
-class Piece:
-    """The edges of one shard of ``unified``."""
-
-    edges: pl.DataFrame
-    digest: str  #: of all that its rows say
-
-
 def pieces(
     samples: Samples,
     pictures: Pictures,
@@ -135,8 +129,8 @@ def pieces(
     causes: Sequence[str],
     source: int,
     rows: Sequence[int],
-) -> Iterator[Piece]:
-    """The edges of one source, cut as ``unified`` is.
+) -> Iterator[tuple[Rows, pa.Table]]:
+    """The edges of one source, cut as ``unified`` is: the row of each within its shard, and the table.
 
     Args:
         edges: from :func:`ledger_edges`.
@@ -146,12 +140,48 @@ def pieces(
     order = edges["source"].to_numpy()
     low, high = np.searchsorted(order, [source, source + 1])
     own = edges.slice(low, high - low)
-    ends = np.searchsorted(own["row"].to_numpy(), np.cumsum(rows))
+    row = own["row"].to_numpy()
+    table = to_table(samples, pictures, own, causes)
+    starts = np.cumsum(rows) - rows
+    ends = np.searchsorted(row, np.cumsum(rows))
     start = 0
-    for end in ends.tolist():
-        part = own.slice(start, end - start)
+    for first, end in zip(starts.tolist(), ends.tolist(), strict=True):
+        yield row[start:end] - first, table.slice(start, end - start)
         start = end
-        yield Piece(part, _digest(samples, pictures, part, causes))
+
+
+def mended(
+    published: pa.Table, row: Rows, edges: pa.Table, shard: NarrowSamples, again: npt.NDArray[np.bool_]
+) -> pa.Table:
+    """The edges of a shard when some of its samples were decided again.
+
+    Args:
+        published: its edges before.
+        row: of each of ``edges``, within the shard of ``unified``.
+        edges: those of the samples that were decided again.
+        shard: the samples.
+        again: which of them were decided again.
+    """
+    head = pc.utf8_slice_codeunits(published.column("sample_id"), -32)
+    place = rows_in(keys_of_hex(head), shard.ids)
+    stays = np.flatnonzero(~again[place])
+    joined = pa.concat_tables([published.take(pa.array(stays)), edges])
+    order = np.argsort(np.concatenate((shard.row[place[stays]], row)), kind="stable")
+    return joined.take(pa.array(order))
+
+
+def content_key(table: pa.Table) -> str:
+    """Of everything that the rows say, in their order."""
+    hasher = blake3.blake3(table.num_rows.to_bytes(8, "little"))
+    for name in table.schema.names:
+        column = pl.Series(pl.from_arrow(table.column(name)))
+        hasher.update(np.packbits(column.is_null().to_numpy()).tobytes())
+        if column.dtype == pl.String:
+            hasher.update(column.str.len_bytes().fill_null(0).to_numpy().tobytes())
+            hasher.update(column.str.join("").item().encode())
+        else:
+            hasher.update(column.fill_null(False if column.dtype == pl.Boolean else 0).to_numpy().tobytes())
+    return hasher.hexdigest(length=16)
 
 
 def to_table(samples: Samples, pictures: Pictures, edges: pl.DataFrame, causes: Sequence[str]) -> pa.Table:
@@ -195,26 +225,3 @@ def _image_ids(pictures: Pictures, places: Rows) -> pl.Series:
     known = np.flatnonzero(places != NONE)
     found[known] = hex_of(pictures.ids[places[known]]).to_numpy(zero_copy_only=False)
     return pl.Series(found.tolist(), dtype=pl.String)
-
-
-def _digest(samples: Samples, pictures: Pictures, edges: pl.DataFrame, causes: Sequence[str]) -> str:
-    """Of everything that the rows say, without writing it out: ids and names instead of places."""
-    hasher = blake3.blake3(len(edges).to_bytes(8, "little"))
-    later, earlier = edges["later"].to_numpy(), edges["earlier"].to_numpy()
-    columns = [samples.ids[later], samples.ids[earlier]]
-    for places, names in (
-        (samples.source[earlier], samples.sources),
-        (edges["barred_by"].to_numpy().astype(np.int64), [*causes, ""]),
-    ):
-        used, place = np.unique(places, return_inverse=True)
-        hasher.update(repr([names[i] for i in used.tolist()]).encode())
-        columns.append(place)
-    for name in ("image", "other_image"):
-        places = edges[name].to_numpy()
-        known = places != NONE
-        columns += [known, pictures.ids[places[known]]]
-    columns += [edges["score"].fill_null(-1.0).to_numpy()]
-    columns += [edges[name].to_numpy() for name in ("kind", "distance", "decides")]
-    for column in columns:
-        hasher.update(np.ascontiguousarray(column).tobytes())
-    return hasher.hexdigest(length=16)

@@ -2,41 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow as pa
-import pyarrow.compute as pc
 
 from infinity_assets.stages.duplicate_ledger.keys import (
     NONE,
     Keys,
     Rows,
     first_equal,
-    keys_of_bytes,
-    keys_of_hex,
+    members,
     rows_in,
 )
-from infinity_assets.stages.verdicts import KEEP
-from infinity_assets.store.tables import Published
-
-UNIFIED_COLUMNS = (
-    "sample_id",
-    "content_hash",
-    "text_hash",
-    "image_ids",
-    "question_hashes",
-    "turn_hashes",
-    "text_signature",
-    "licence",
-    "verdict",
-)
-#: Counted where it lies; the list itself is not read.
-MEDIA = {"media": "array_length(media)"}
-BATCH_ROWS = 65_536
+from infinity_assets.stages.duplicate_ledger.narrow import NarrowPictures, NarrowSamples
 
 #: What bars a sample by its licence: a reason code, or None.
 Finding = Callable[[str], str | None]
@@ -86,18 +67,51 @@ class Pictures:
         return len(self.first)
 
 
-def read_samples(
-    unified: Mapping[str, Published], priority: Mapping[str, int], barred: Finding
+@dataclass(frozen=True, slots=True)
+class SampleShard:
+    """A shard of ``unified`` that takes part."""
+
+    source: str
+    name: str  #: see :func:`~.narrow.shard_name`
+    offset: int  #: row of ``unified`` at which it begins
+    columns: NarrowSamples
+
+
+@dataclass(frozen=True, slots=True)
+class PictureShard:
+    """A shard of ``images`` of a source that takes part."""
+
+    source: str
+    name: str  #: see :func:`~.narrow.shard_name`
+    offset: int  #: row of ``images`` at which it begins
+    columns: NarrowPictures
+
+
+def join_samples(
+    shards: Sequence[SampleShard],
+    wanted: Sequence[Mask],
+    sources: Sequence[str],
+    priority: Mapping[str, int],
+    barred: Finding,
 ) -> tuple[Samples, Keys]:
-    """The kept samples of these sources.
+    """The wanted samples of some shards in the total order.
+
+    Args:
+        shards: of these sources.
+        wanted: for each shard, which of its samples.
+        sources: names, sorted.
+        priority: of each source.
+        barred: see :data:`Finding`.
 
     Returns:
         The samples, and the ids of the pictures that ``Samples.image`` counts.
     """
-    sources = tuple(sorted(unified))
     causes: dict[str, int] = {}
-    read = [_read(unified[name], i, len(name) + 1, barred, causes) for i, name in enumerate(sources)]
-    parts = [part for found in read for part in found]
+    parts = [
+        _part(shard, at, sources.index(shard.source), barred, causes)
+        for shard, mask in zip(shards, wanted, strict=True)
+        if len(at := np.flatnonzero(mask))
+    ]
     joined = {name: _concat([part[name] for part in parts], name) for name in _EMPTY}
     prior = np.array([priority[name] for name in sources] or [0], np.int64)[joined["source"]]
     ids = joined["ids"]
@@ -106,13 +120,12 @@ def read_samples(
     owner, images = _regroup(order, joined["pictures"], joined["image"])
     turn_owner, turns = _regroup(order, joined["exchanges"], joined["turn"])
     _, questions = _regroup(order, joined["exchanges"], joined["question"])
-    has_text = joined["has_signature"].astype(np.int64)
-    signature_owner, signatures = _regroup(order, has_text, joined["signature"])
+    signature_owner, signatures = _regroup(order, joined["signed"].astype(np.int64), joined["signature"])
     # Numbered as they are met, so that a picture's number tells which sample shows it first.
     firsts = first_equal(images[:, 0], images[:, 1]) if len(images) else np.empty(0, np.int64)
     met, number = np.unique(firsts, return_inverse=True)
     samples = Samples(
-        sources,
+        tuple(sources),
         joined["source"][order],
         joined["row"][order],
         ids[order],
@@ -132,13 +145,13 @@ def read_samples(
     return samples, images[met]
 
 
-def read_pictures(samples: Samples, ids: Keys, images: Mapping[str, Published]) -> Pictures:
+def join_pictures(samples: Samples, ids: Keys, shards: Sequence[PictureShard]) -> Pictures:
     """What ``images`` measured of the pictures that samples show.
 
     Args:
         samples: who shows them.
-        ids: theirs, see :func:`read_samples`.
-        images: published images by source; a source without is left out.
+        ids: theirs, see :func:`join_samples`.
+        shards: all of these sources, by source, in the tables' order.
     """
     count = len(ids)
     first = np.full(count, len(samples), np.int64)
@@ -146,33 +159,21 @@ def read_pictures(samples: Samples, ids: Keys, images: Mapping[str, Published]) 
     pixels, phash = ids.copy(), np.zeros(count, np.uint64)
     low_detail, comparable = np.zeros(count, bool), np.zeros(count, bool)
     source, row = np.full(count, NONE, np.int64), np.full(count, NONE, np.int64)
-    for place, name in enumerate(samples.sources):
-        if name not in images:
-            continue
-        seen = 0
-        for batch in images[name].dataset().to_batches(columns=list(_NARROW), batch_size=BATCH_ROWS):
-            at = rows_in(keys_of_hex(batch.column("image_id")), ids)
-            rows = np.arange(seen, seen + batch.num_rows)
-            seen += batch.num_rows
-            decoded = _mask(pc.is_valid(batch.column("pixel_hash")))
-            new = np.flatnonzero((at != NONE) & decoded)
-            new = new[source[at[new]] == NONE]
-            if len(new) == 0:
-                continue
-            taken = batch.take(pa.array(new))
-            target = at[new]
-            source[target], row[target] = place, rows[new]
-            pixels[target] = keys_of_hex(taken.column("pixel_hash"))
-            hashed = _mask(pc.is_valid(taken.column("phash")))
-            low = _mask(pc.fill_null(taken.column("low_detail"), False))
-            phash[target] = _words(taken.column("phash"))
-            low_detail[target] = low
-            comparable[target] = hashed & ~low
+    words = np.unique(ids[:, 0])
+    for shard in shards:
+        columns = shard.columns
+        rows = members(columns.ids[:, 0], words)
+        rows = rows[columns.decoded[rows]]
+        at = rows_in(columns.ids[rows], ids)
+        rows, at = rows[at != NONE], at[at != NONE]
+        fresh = source[at] == NONE
+        rows, at = rows[fresh], at[fresh]
+        source[at], row[at] = samples.sources.index(shard.source), shard.offset + rows
+        pixels[at], phash[at] = columns.pixels[rows], columns.phash[rows]
+        low_detail[at], comparable[at] = columns.low_detail[rows], columns.comparable[rows]
     node = first_equal(pixels[:, 0], pixels[:, 1]) if count else np.empty(0, np.int64)
     return Pictures(ids, first, node, pixels, phash, low_detail, comparable, source, row)
 
-
-_NARROW = ("image_id", "phash", "pixel_hash", "low_detail")
 
 _EMPTY: Mapping[str, Any] = {
     "source": np.empty(0, np.int64),
@@ -187,54 +188,45 @@ _EMPTY: Mapping[str, Any] = {
     "exchanges": np.empty(0, np.int64),
     "turn": np.empty((0, 2), np.uint64),
     "question": np.empty((0, 2), np.uint64),
-    "has_signature": np.empty(0, np.bool_),
+    "signed": np.empty(0, np.bool_),
     "signature": np.empty((0, 0), np.uint8),
 }
 
 
-def _read(
-    unified: Published, source: int, head: int, barred: Finding, causes: dict[str, int]
-) -> list[dict[str, Any]]:
-    parts, seen = [], 0
-    columns = {name: name for name in UNIFIED_COLUMNS} | MEDIA
-    for batch in unified.dataset().scanner(columns=columns, batch_size=BATCH_ROWS).to_batches():
-        keep = pc.equal(batch.column("verdict"), KEEP)
-        rows = seen + np.flatnonzero(_mask(keep))
-        seen += batch.num_rows
-        kept = batch.filter(keep)
-        if kept.num_rows == 0:
-            continue
-        signatures = kept.column("text_signature")
-        parts.append(
-            {
-                "source": np.full(kept.num_rows, source, np.int64),
-                "row": rows,
-                "ids": keys_of_hex(pc.utf8_slice_codeunits(kept.column("sample_id"), head)),
-                "content": keys_of_hex(kept.column("content_hash")),
-                "text": keys_of_hex(kept.column("text_hash")),
-                "pictures_only": _mask(pc.equal(kept.column("media"), _lengths(kept.column("image_ids")))),
-                "barred_by": _causes(kept.column("licence"), barred, causes),
-                "pictures": _lengths(kept.column("image_ids")),
-                "image": keys_of_hex(pc.list_flatten(kept.column("image_ids"))),
-                "exchanges": _lengths(kept.column("turn_hashes")),
-                "turn": keys_of_bytes(pc.list_flatten(kept.column("turn_hashes"))),
-                "question": keys_of_bytes(pc.list_flatten(kept.column("question_hashes"))),
-                "has_signature": _mask(pc.is_valid(signatures)),
-                "signature": _matrix(signatures.drop_null()),
-            }
-        )
-    return parts
+def _part(
+    shard: SampleShard, at: Rows, source: int, barred: Finding, causes: dict[str, int]
+) -> dict[str, npt.NDArray[Any]]:
+    """The samples ``at`` these places of a shard."""
+    columns = shard.columns
+    shown, said = _spans(columns.pictures, at), _spans(columns.exchanges, at)
+    return {
+        "source": np.full(len(at), source, np.int64),
+        "row": shard.offset + columns.row[at],
+        "ids": columns.ids[at],
+        "content": columns.content[at],
+        "text": columns.text[at],
+        "pictures_only": columns.pictures_only[at],
+        "barred_by": _causes(columns.licences, columns.licence[at], barred, causes),
+        "pictures": columns.pictures[at],
+        "image": columns.image[shown],
+        "exchanges": columns.exchanges[at],
+        "turn": columns.turn[said],
+        "question": columns.question[said],
+        "signed": columns.signed[at],
+        "signature": columns.signature[_spans(columns.signed.astype(np.int64), at)],
+    }
 
 
-def _causes(licences: pa.Array, barred: Finding, causes: dict[str, int]) -> npt.NDArray[np.int8]:
-    """Why each row is barred; there are few licences, so each is looked at once a batch."""
-    encoded = licences.dictionary_encode()
+def _causes(
+    licences: Sequence[str], rows: npt.NDArray[np.int32], barred: Finding, causes: dict[str, int]
+) -> npt.NDArray[np.int8]:
+    """Why each row is barred; there are few licences, so each is looked at once a shard."""
     codes = []
-    for licence in encoded.dictionary.to_pylist():
+    for licence in licences:
         cause = barred(licence)
         codes.append(NONE if cause is None else causes.setdefault(cause, len(causes)))
-    rows: npt.NDArray[np.int8] = np.array(codes, np.int8)[encoded.indices.to_numpy(zero_copy_only=False)]
-    return rows
+    found: npt.NDArray[np.int8] = np.array(codes, np.int8)[rows]
+    return found
 
 
 def _concat(parts: Sequence[npt.NDArray[Any]], name: str) -> npt.NDArray[Any]:
@@ -246,29 +238,13 @@ def _concat(parts: Sequence[npt.NDArray[Any]], name: str) -> npt.NDArray[Any]:
 
 def _regroup(order: Rows, counts: Rows, values: npt.NDArray[Any]) -> tuple[Rows, npt.NDArray[Any]]:
     """Values that belong to rows, when the rows are put in another order: the new owners, and the values."""
-    starts = (np.cumsum(counts) - counts)[order]
-    lengths = counts[order]
-    owner = np.repeat(np.arange(len(order)), lengths)
-    within = np.arange(len(owner)) - np.repeat(np.cumsum(lengths) - lengths, lengths)
-    return owner, values[np.repeat(starts, lengths) + within]
+    owner = np.repeat(np.arange(len(order)), counts[order])
+    return owner, values[_spans(counts, order)]
 
 
-def _lengths(lists: pa.Array) -> Rows:
-    return np.asarray(pc.fill_null(pc.list_value_length(lists), 0), np.int64)
-
-
-def _mask(values: Any) -> Mask:
-    return np.asarray(values.to_numpy(zero_copy_only=False), np.bool_)
-
-
-def _words(column: pa.Array) -> npt.NDArray[np.uint64]:
-    values: Iterable[bytes | None] = column.to_pylist()
-    return np.frombuffer(b"".join(v or bytes(8) for v in values), ">u8").astype(np.uint64)
-
-
-def _matrix(column: pa.Array) -> npt.NDArray[np.uint8]:
-    """``(values, bytes)`` of a binary column whose values are equally long."""
-    if len(column) == 0:
-        return np.empty((0, 0), np.uint8)
-    data = b"".join(column.to_pylist())
-    return np.frombuffer(data, np.uint8).reshape(len(column), -1)
+def _spans(counts: Rows, rows: Rows) -> Rows:
+    """Places of the values of some rows, one row after another; each row has ``counts`` values."""
+    starts, lengths = (np.cumsum(counts) - counts)[rows], counts[rows]
+    total = np.cumsum(lengths)
+    within = np.arange(int(total[-1]) if len(total) else 0) - np.repeat(total - lengths, lengths)
+    return np.repeat(starts, lengths) + within

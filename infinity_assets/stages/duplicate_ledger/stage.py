@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 from typing import Any
 
 import pyarrow as pa
@@ -17,10 +18,13 @@ import pyarrow.compute as pc
 from infinity_assets.errors import CommitConflict
 from infinity_assets.platform import Platform
 from infinity_assets.stages.duplicate_ledger.compare import Comparison, Inputs, compare
-from infinity_assets.stages.duplicate_ledger.keys import keys_of_hex
-from infinity_assets.stages.duplicate_ledger.rows import pieces, to_table
+from infinity_assets.stages.duplicate_ledger.keys import Keys, hex_of, keys_of_hex
+from infinity_assets.stages.duplicate_ledger.known import recall, remember
+from infinity_assets.stages.duplicate_ledger.narrow import forget_others, shard_name
+from infinity_assets.stages.duplicate_ledger.rows import content_key, mended, pieces
 from infinity_assets.stages.duplicate_ledger.schema import DUPLICATE_LEDGER, KINDS
 from infinity_assets.stages.duplicate_ledger.versions import LEDGER_VERSION, MADE_BY
+from infinity_assets.stages.duplicate_ledger.world import Before
 from infinity_assets.stages.images.schema import IMAGES
 from infinity_assets.stages.publish import StageResult, code_version, keep_policy, publish, verdict_stats
 from infinity_assets.stages.unified.schema import UNIFIED
@@ -30,6 +34,9 @@ from infinity_assets.store.tables import Published, Shard, Transaction
 #: Where the state in which every slice was up to date is remembered: a backfill compares once, not once for
 #: each source. It names the slices too, so that a slice published by an older comparison voids it.
 SETTLED = "_ledger/settled"
+
+#: Beside it, the samples that later stages had dropped then.
+DROPPED = "dropped"
 
 #: How often the whole is computed again when another run published a slice meanwhile.
 TRIES = 5
@@ -81,7 +88,7 @@ def _settled(platform: Platform) -> Mapping[str, Any] | None:
         value = json.loads(found) if found is not None else None
     except ValueError:
         return None
-    keys = {"state", "rest", "sources"}
+    keys = {"state", "rest", "sources", "rules", "order", "slices", "unified", "images"}
     return value if isinstance(value, dict) and keys <= value.keys() else None
 
 
@@ -107,38 +114,106 @@ class _Now:
 
     def rest(self, sources: Sequence[str]) -> str:
         """A key of all but the samples, as far as it concerns these sources."""
-        catalogue = self.platform.catalogue
-        specs = [(n, catalogue[n].spec) for n in sorted(sources) if n in catalogue]
-        order = [(n, spec.priority, spec.category) for n, spec in specs]
-        names = {"policy", *(f"filtered/{n}" for n in sources)}
+        names = {f"filtered/{n}" for n in sources}
         inputs = sorted((k, v) for k, v in self.inputs.items() if k in names)
-        return key_of("rest", MADE_BY, order, inputs)
+        return key_of("rest", self.rules, sorted(self.order(sources).items()), inputs)
 
-    def settle(self, slices: Mapping[str, str | None]) -> None:
-        """Remember that the slices are in line with everything."""
-        names = sorted(self.present)
-        value = {"state": self.state(slices), "rest": self.rest(names), "sources": names}
-        self.platform.store.objects.put(SETTLED, json.dumps(value).encode())
+    @cached_property
+    def rules(self) -> str:
+        """A key of what decides of samples, whatever they are."""
+        return key_of("rules", MADE_BY, self.inputs["policy"])
 
-    def compared(self) -> Comparison:
-        """Everything compared.
+    def order(self, sources: Sequence[str]) -> dict[str, list[object]]:
+        """What the catalogue decides of each source that it has."""
+        specs = {n: self.platform.catalogue[n].spec for n in sources if n in self.platform.catalogue}
+        return {n: [spec.priority, spec.category] for n, spec in specs.items()}
+
+    @cached_property
+    def unified(self) -> dict[str, Published]:
+        """The sources that take part.
 
         Evaluation items are left out: a benchmark neither drops a training sample here nor is dropped;
         meeting one is contamination, which is another question.
         """
-        platform = self.platform
-        specs = {n: platform.catalogue[n].spec for n in self.present}
-        taking = {n: table for n, table in self.present.items() if specs[n].category != "evaluation"}
-        images = {n: table for n in taking if (table := platform.store.published(IMAGES, n)) is not None}
-        dropped = {}
-        for name in taking:
+        specs = {n: self.platform.catalogue[n].spec for n in self.present}
+        return {n: table for n, table in self.present.items() if specs[n].category != "evaluation"}
+
+    @cached_property
+    def images(self) -> dict[str, Published]:
+        """Their pictures."""
+        found = {n: self.platform.store.published(IMAGES, n) for n in self.unified}
+        return {n: table for n, table in found.items() if table is not None}
+
+    @cached_property
+    def barred(self) -> dict[str, tuple[str, Keys]]:
+        """Ids that a later stage drops, by cause and source."""
+        found = {}
+        for name in self.unified:
             table = self.dropped[name]
             for reason in pc.unique(table.column("reason")).to_pylist():
                 ids = table.filter(pc.equal(table.column("reason"), reason)).column("sample_id")
                 hexes = pc.utf8_slice_codeunits(ids, len(name) + 1)
-                dropped[f"{reason}/{name}"] = (name, keys_of_hex(hexes))
-        priority = {n: spec.priority for n, spec in specs.items()}
-        inputs = Inputs(taking, images, priority, self._licence, dropped)
+                found[f"{reason}/{name}"] = (name, keys_of_hex(hexes))
+        return found
+
+    def settle(self, slices: Mapping[str, str | None], cut: Mapping[str, Sequence[str]]) -> None:
+        """Remember that the slices are in line with everything, and what that was.
+
+        Args:
+            slices: data version of each.
+            cut: for each shard of ``unified`` the key of the ledger's, or nothing where that has no edge.
+        """
+        names, objects, state = sorted(self.present), self.platform.store.objects, self.state(slices)
+        unified = {
+            name: [shard_name(shard) for shard in table.shards] for name, table in self.unified.items()
+        }
+        images = {name: [shard_name(shard) for shard in table.shards] for name, table in self.images.items()}
+        ids = {cause: pa.table({"id": hex_of(keys)}) for cause, (_, keys) in self.barred.items()}
+        remember(objects, DROPPED, state, ids)
+        value = {
+            "state": state,
+            "rest": self.rest(names),
+            "sources": names,
+            "rules": self.rules,
+            "order": self.order(names),
+            "slices": slices,
+            "unified": {name: dict(zip(found, cut[name], strict=True)) for name, found in unified.items()},
+            "images": images,
+        }
+        objects.put(SETTLED, json.dumps(value).encode())
+        forget_others(
+            objects, {name for tables in (unified, images) for found in tables.values() for name in found}
+        )
+
+    def before(
+        self, settled: Mapping[str, Any] | None, slices: Mapping[str, Published | None]
+    ) -> Before | None:
+        """What the slices that are published now follow from; None where that is not known.
+
+        Sources may have come and gone since. Under other rules every sample may be decided in another way.
+        """
+        if settled is None or settled["rules"] != self.rules:
+            return None
+        unified = dict(settled["unified"])
+        for name, order in self.order(settled["sources"]).items():
+            table = slices.get(name)
+            version = table.data_version if table is not None else None
+            if order != settled["order"][name] or version != settled["slices"][name]:
+                return None
+            # A slice that is cut otherwise and says the same is not published again.
+            there = {"", *(shard.key for shard in table.shards)} if table is not None else {""}
+            unified[name] = {k: key for k, key in unified.get(name, {}).items() if key in there}
+        found = recall(self.platform.store.objects, DROPPED, settled["state"])
+        if found is None:
+            return None
+        dropped = {cause: (cause.partition("/")[2], keys_of_hex(t["id"])) for cause, t in found.items()}
+        return Before(unified, settled["images"], dropped)
+
+    def compared(self, before: Before | None) -> Comparison:
+        """Everything compared, and what is connected with a change decided again."""
+        platform = self.platform
+        priority = {n: platform.catalogue[n].spec.priority for n in self.unified}
+        inputs = Inputs(self.unified, self.images, priority, self._licence, self.barred, before)
         settings = platform.settings
         return compare(inputs, platform.policy.duplicates, platform.store.objects, settings.workers)
 
@@ -154,7 +229,11 @@ def _publish_slices(platform: Platform, source: str, run_id: str, results: dict[
     transactions = {name: store.begin(DUPLICATE_LEDGER, name) for name in now.present}
     versions = {name: t.base.data_version if t.base else None for name, t in transactions.items()}
     settled = _settled(platform)
-    found = None if settled and settled["state"] == now.state(versions) else now.compared()
+    found = before = None
+    if settled is None or settled["state"] != now.state(versions):
+        before = now.before(settled, {name: t.base for name, t in transactions.items()})
+        found = now.compared(before)
+    cut: dict[str, list[str]] = {}
     for name, transaction in transactions.items():
         base = transaction.base
         if found is None:
@@ -162,7 +241,9 @@ def _publish_slices(platform: Platform, source: str, run_id: str, results: dict[
                 continue
             shards, notes = list(base.shards), {}
         else:
-            shards = _shards(transaction, found, now.present[name])
+            known = before.unified.get(name, {}) if before is not None else {}
+            shards = _shards(transaction, found, now.present[name], known)
+            cut[name] = [shard.key if shard.rows else "" for shard in shards]
             if (
                 base is not None
                 and name != source
@@ -181,7 +262,8 @@ def _publish_slices(platform: Platform, source: str, run_id: str, results: dict[
         )
         versions[name] = results[name].published.data_version
     keep_policy(store, now.inputs["policy"], platform.policy.duplicates.model_dump(mode="json"))
-    now.settle(versions)
+    if found is not None:
+        now.settle(versions, cut)
 
 
 def decisions(shards: Sequence[Shard]) -> str:
@@ -189,20 +271,35 @@ def decisions(shards: Sequence[Shard]) -> str:
     return add([shard.stats["decisions"] for shard in shards])
 
 
-def _shards(transaction: Transaction, found: Comparison, unified: Published) -> list[Shard]:
-    """The slice of a source, cut as ``unified`` is: only shards whose edges changed are written."""
-    name = transaction.partition
+def _shards(
+    transaction: Transaction, found: Comparison, unified: Published, before: Mapping[str, str]
+) -> list[Shard]:
+    """The slice of a source, cut as ``unified`` is: only shards whose edges changed are written.
+
+    Args:
+        before: by name of a shard of ``unified``: the key of its published edges; nothing where it has none.
+    """
+    name, base = transaction.partition, transaction.base
     if name not in found.samples.sources:
         return []
+    published = {shard.key: shard for shard in base.shards} if base is not None else {}
     place = found.samples.sources.index(name)
     rows = [shard.rows for shard in unified.shards]
-    shards = []
     cut = pieces(found.samples, found.pictures, found.edges, found.barred.causes, place, rows)
-    for part, piece in zip(unified.shards, cut, strict=True):
-        key = key_of(DUPLICATE_LEDGER.name, LEDGER_VERSION, part.key, piece.digest)
+    shards = []
+    for part, samples, again, (row, edges) in zip(
+        unified.shards, found.shards[name], found.again[name], cut, strict=True
+    ):
+        old = published.get(before.get(samples.name, ""))
+        table = edges
+        if old is not None and base is not None and not again.all():
+            if not again.any():
+                shards.append(old)
+                continue
+            table = mended(base.read_shard(old), row, edges, samples.columns, again)
+        key = key_of(DUPLICATE_LEDGER.name, LEDGER_VERSION, part.key, content_key(table))
         shard = transaction.have(key)
         if shard is None:
-            table = to_table(found.samples, found.pictures, piece.edges, found.barred.causes)
             shard = transaction.stage(key, table, _stats(table))
         shards.append(shard)
     return shards
