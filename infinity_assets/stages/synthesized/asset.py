@@ -11,6 +11,7 @@ from infinity_assets.orchestration.groups import ENGINEERS, ENRICH, code_version
 from infinity_assets.orchestration.metadata import Metadata, markdown_table, notes_metadata
 from infinity_assets.orchestration.model_steps import ModelStep
 from infinity_assets.orchestration.stage_assets import StageAsset, StageOutput, StageRun, stage_asset
+from infinity_assets.stages.synthesized.asking import ASKING_VERSION
 from infinity_assets.stages.synthesized.costs import Cost
 from infinity_assets.stages.synthesized.lines import LINES_VERSION
 from infinity_assets.stages.synthesized.merge import MERGE_VERSION
@@ -50,7 +51,7 @@ QA = StageAsset(
     ),
     kinds=_KINDS,
     owner=ENGINEERS,
-    code_version=code_version(SYNTHESIS_QA.version, RULES_VERSION, LINES_VERSION),
+    code_version=code_version(SYNTHESIS_QA.version, RULES_VERSION, ASKING_VERSION, LINES_VERSION),
     deps=(dg.AssetDep(SYNTHESIS_PLAN.name),),
 )
 TALKS = StageAsset(

@@ -12,6 +12,7 @@ import pyarrow as pa
 
 from infinity_assets.quality.audit import CheckResult
 from infinity_assets.stages.publish import StageResult, code_version, keep_policy, publish, verdict_stats
+from infinity_assets.stages.synthesized.asking import ASKING_VERSION
 from infinity_assets.stages.synthesized.costs import Cost, from_json, ledger, to_json
 from infinity_assets.stages.synthesized.facts import TAGGED_COLUMNS, UNIFIED_COLUMNS, Facts, collect_facts
 from infinity_assets.stages.synthesized.generate import PASSING, UNSENT
@@ -36,7 +37,7 @@ TABLES: Final = (SYNTHESIS_PLAN, SYNTHESIS_QA, SYNTHESIZED)
 #: What each is made by, beside its schema.
 MADE_BY: Final = {
     SYNTHESIS_PLAN.name: (PLAN_VERSION,),
-    SYNTHESIS_QA.name: (RULES_VERSION, LINES_VERSION),
+    SYNTHESIS_QA.name: (RULES_VERSION, ASKING_VERSION, LINES_VERSION),
     SYNTHESIZED.name: (MERGE_VERSION,),
 }
 LINES_CHECK: Final = "lines_conserved"

@@ -6,8 +6,10 @@ import json
 import re
 from collections import Counter
 
+import dagster as dg
 import pytest
 
+from infinity_assets.definitions import platform_defs
 from infinity_assets.errors import CatalogueError
 from infinity_assets.models.vlm.cache import ReplyCache
 from infinity_assets.models.vlm.engine import EngineError
@@ -131,16 +133,21 @@ def test_a_failure_that_passes_costs_no_line(source, fault):
 
 
 def test_a_slow_server_is_waited_for_and_then_a_verdict(source):
-    slow = [True]
+    slow: list[str] = []
 
     def fault_for(body):
-        if step_of(body) == "judge" and slow:
-            slow.clear()
-            return Fault(delay_s=2.5)
-        return None
+        if step_of(body) != "judge":
+            return None
+        slow.append(asked(body)[1])
+        return Fault(delay_s=0.6) if len(slow) == 1 or slow[1] == asked(body)[1] else None
 
     with serve(fault_for=fault_for) as server:
-        assert run(source, server).qa.counts.kept == 12
+        engines(source, writer={"url": server.url, "timeout_s": 0.3, "concurrency": 1})
+        policy(source)
+        result = synthesized(source)
+    assert result.qa.counts.reasons == {"engine_error": 1} and result.qa.counts.kept == 11
+    (late,) = [row for row in lines(result) if row["verdict"] != "keep"]
+    assert late["detail"] == "no reply within 0.3 s" and late["answer"], "what was paid before is told"
 
 
 def test_what_an_engine_failed_at_is_asked_again_by_the_next_run_and_nothing_else(source):
@@ -305,3 +312,26 @@ def test_wrong_engines_and_kinds_are_named(source):
         with pytest.raises(CatalogueError, match="EUR and USD"):
             synthesized(source)
         assert not server.requests
+
+
+def test_the_asset_page_has_the_costs_by_prompt_and_model_from_run_to_run(source):
+    """Money that nobody sees is spent again."""
+    with serve() as server, dg.DagsterInstance.ephemeral() as instance:
+        engines(source, writer={"url": server.url})
+        policy(source)
+        pages = []
+        for score in (8, 9):
+            policy(source, keep_score=score)
+            job = platform_defs(source.platform()).resolve_job_def("synthesize")
+            assert job.execute_in_process(partition_key="pictures", instance=instance).success
+            where = dg.AssetRecordsFilter(dg.AssetKey("synthesis_qa"), asset_partitions=["pictures"])
+            event = instance.fetch_materializations(where, limit=1).records[0].asset_materialization
+            pages.append({name: value.value for name, value in event.metadata.items()})
+    first, second = pages
+    assert first["cost"] == second["cost"] == first["cost_of_this_run"] == pytest.approx(48 * PRICE)
+    assert (first["requests_of_this_run"], second["requests_of_this_run"]) == (48, 0)
+    assert second["cost_of_this_run"] == 0.0 and isinstance(second["cost_of_this_run"], float)
+    assert first["cost_per_kept_line"] == pytest.approx(4 * PRICE)
+    table = first["cost_ledger"].splitlines()
+    assert len(table) == 2 + 4 and "`judge.en@1` | `toy@1` | 12 | 0 |" in table[3]
+    assert "Which one is" not in str(pages), "no text of a sample in Dagster's records"
