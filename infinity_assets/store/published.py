@@ -29,7 +29,7 @@ class Published:
     inputs: Mapping[str, str]  #: input name -> data version it was made from
     notes: Mapping[str, Any]  #: whatever the stage wants to remember (policy hash, code version, counts)
     storage_options: Mapping[str, str] | None = None
-    session: Any = field(default=None, compare=False, repr=False)  #: what its reader remembers between tables
+    opened: Any = field(default=None, compare=False, repr=False)  #: the dataset, where a server keeps it open
 
     @property
     def rows(self) -> int:
@@ -40,9 +40,9 @@ class Published:
         """The Lance dataset at exactly this version."""
         import lance
 
-        return lance.dataset(
-            self.uri, version=self.version, storage_options=self.storage_options, session=self.session
-        )
+        if self.opened is not None:
+            return self.opened
+        return lance.dataset(self.uri, version=self.version, storage_options=self.storage_options)
 
     def read(self, columns: Sequence[str] | None = None, where: str | None = None) -> pa.Table:
         """Rows as an Arrow table, in source order.
