@@ -142,7 +142,7 @@ class Evidence:
 def examine(
     a: Signature, b: Signature, most: int | None = None, start: Placement | None = None
 ) -> Evidence | None:
-    """The evidence on two pictures; None where one is too small, or next to nothing of them overlaps.
+    """The evidence on two pictures; None where one is too small, or lies nowhere in the other.
 
     Args:
         a: either picture.
@@ -156,6 +156,8 @@ def examine(
     luma_a, luma_b = (p.luma if most is None else _small(p.luma, most) for p in (a, b))
     if start is None:
         start = place(_small(luma_a, LUMA_PIXELS), _small(luma_b, LUMA_PIXELS))
+        if start is None:
+            return None
     else:
         ladder = tuple(level for level in LADDER if level[0] > EARLY_PIXELS)
     one, other = _of_one_scale(luma_a, luma_b, start)

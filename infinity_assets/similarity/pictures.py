@@ -24,7 +24,7 @@ from infinity_assets.similarity.signature import Signature, unpack
 PHASH_RADIUS = 10
 
 #: Raised when the same pictures get another relation.
-WITNESS_VERSION = 5
+WITNESS_VERSION = 6
 
 Relation = Literal["same", "variant", "different"]
 

@@ -21,12 +21,16 @@ Inside = tuple[slice, slice]
 
 SAMPLE = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
 
-#: Scales that are tried at first, beside 1, and the sides of the pictures on which that is done.
+#: Scales that are tried at first, beside 1, and the side of the pictures on which that is done.
 SCALES = (0.96, 0.92, 0.87, 0.81)
-COARSE_SIDE, MIDDLE_SIDE = 32, 48
+COARSE_SIDE = 32
 
 #: Correlation of the coarse pictures from which no crop is tried: the frames agree already.
 FRAMES_AGREE = 0.97
+
+#: Correlation of the coarse pictures, or of one with the other's negative, below which they are others. Of
+#: the tune half's same pairs it is .86 at least; of a third of the others within the radius it is less.
+LEAST_COARSE = 0.8
 
 #: Steps below are not worth another one: 0.01 pixels of a picture 100 pixels wide.
 LEAST_STEP = 2e-4
@@ -65,16 +69,17 @@ class Placement:
         return share
 
 
-def place(a: Floats, b: Floats) -> Placement:
-    """Where b lies in a, both grey from 0 to 255 and of any sizes."""
+def place(a: Floats, b: Floats) -> Placement | None:
+    """Where b lies in a, both grey from 0 to 255 and of any sizes; None where it lies nowhere."""
     coarse_a, coarse_b = _square(a, COARSE_SIDE), _square(b, COARSE_SIDE)
     starts = [Placement()]
     if _line(coarse_a.ravel(), coarse_b.ravel())[2] < FRAMES_AGREE:
         starts = list(dict.fromkeys(starts + _crops(coarse_a, coarse_b)))
-    middle_a, middle_b = _square(a, MIDDLE_SIDE), _square(b, MIDDLE_SIDE)
-    refined = [_refine(middle_a, middle_b, start, 8, LEAST_COARSE_STEP) for start in starts]
-    best = max(refined, key=lambda found: found[1])[0]
-    return refine(a, b, best, 5)
+    refined = [_refine(coarse_a, coarse_b, start, 4, LEAST_COARSE_STEP) for start in starts]
+    best, likeness = max(refined, key=lambda found: found[1])
+    if abs(likeness) < LEAST_COARSE:  # far below 0, light and dark changed places
+        return None
+    return refine(a, b, best, 6)
 
 
 def refine(a: Floats, b: Floats, start: Placement, steps: int) -> Placement:
@@ -107,11 +112,9 @@ def _refine(
 ) -> tuple[Placement, float]:
     """The placement with the highest correlation that was met, and that correlation."""
     rows, columns = b.shape
-    x, y = _axes(rows, columns)
-    p = np.array([start.scale_x, start.scale_y, start.shift_x, start.shift_y])
-    best, likeness = start, -1.0
+    x, y = _middles(columns), _middles(rows)[:, None]
+    at, best, likeness = start, start, -1.0
     for _ in range(steps):
-        at = Placement(*p.tolist())
         matrix = at.matrix(a.shape, b.shape)
         inside = within(matrix, a.shape, b.shape)
         if share(inside, b.shape) < 0.5:
@@ -123,24 +126,33 @@ def _refine(
             best, likeness = at, correlation
         if gain <= 0:
             break
-        residual = target - np.float32(gain) * value - np.float32(offset)
+        residual = target - np.float32(gain) * value
+        residual -= np.float32(offset)
         # Pixels that the map does not explain (a watermark, another object) count for little.
         usual = 2 * float(cv2.norm(residual, cv2.NORM_L1)) / len(residual) + 1
-        weight = 1 / (1 + (residual * np.float32(1 / usual)) ** 2)
+        weight = residual * np.float32(1 / usual)
+        weight *= weight
+        weight += 1
+        np.reciprocal(weight, out=weight)
         jacobian = np.empty((6, len(value)), np.float32)
-        scale = (gain * a.shape[1] / 2 / matrix[0, 0], gain * a.shape[0] / 2 / matrix[1, 1])
-        jacobian[2] = _slope(warped, 1, scale[0])[inside].ravel()
-        jacobian[3] = _slope(warped, 0, scale[1])[inside].ravel()
-        np.multiply(jacobian[2], x[inside].ravel(), out=jacobian[0])
-        np.multiply(jacobian[3], y[inside].ravel(), out=jacobian[1])
+        across = _slope(warped, 1, gain * a.shape[1] / 2 / matrix[0, 0])
+        down = _slope(warped, 0, gain * a.shape[0] / 2 / matrix[1, 1])
+        for row, slope in enumerate((across * x, down * y, across, down)):
+            jacobian[row] = slope[inside].ravel()
         jacobian[4] = value
         jacobian[5] = 1
         weighted = jacobian * weight
         normal = (weighted @ jacobian.T).astype(np.float64)
-        normal[np.diag_indices(6)] = normal.diagonal() * (1 + 1e-4) + 1e-6
-        step = np.linalg.solve(normal, (weighted @ residual).astype(np.float64))[:4]
-        p = p + np.clip(step, -0.15, 0.15)
-        if p[:2].max() > MOST_SCALE or p[:2].min() < 1 / MOST_SCALE or np.abs(step).max() < least:
+        diagonal = normal.reshape(-1)[::7]
+        diagonal *= 1 + 1e-4
+        diagonal += 1e-6
+        step = np.linalg.solve(normal, (weighted @ residual).astype(np.float64)).tolist()
+        moves = [max(-0.15, min(0.15, move)) for move in step[:4]]
+        at = Placement(
+            at.scale_x + moves[0], at.scale_y + moves[1], at.shift_x + moves[2], at.shift_y + moves[3]
+        )
+        largest, smallest = max(at.scale_x, at.scale_y), min(at.scale_x, at.scale_y)
+        if largest > MOST_SCALE or smallest < 1 / MOST_SCALE or max(map(abs, moves)) < least:
             break
     return best, likeness
 
@@ -152,8 +164,8 @@ def _slope(picture: Floats, axis: int, scale: float) -> Floats:
 
 def _line(x: Floats, y: Floats) -> tuple[float, float, float]:
     """Gain, offset and correlation of y over x; gain and correlation are 0 where either is flat."""
-    mean_x, mean_y = float(x.mean()), float(y.mean())
-    u, v = x - mean_x, y - mean_y
+    mean_x, mean_y = float(np.add.reduce(x)) / len(x), float(np.add.reduce(y)) / len(y)
+    u, v = x - np.float32(mean_x), y - np.float32(mean_y)
     xx, yy, xy = float(u @ u), float(v @ v), float(u @ v)
     if xx <= 0 or yy <= 0:
         return 0.0, mean_y, 0.0
@@ -165,46 +177,54 @@ def _square(picture: Floats, side: int) -> Floats:
     return small
 
 
-@cache
-def _axes(rows: int, columns: int) -> tuple[Floats, Floats]:
-    x = (((np.arange(columns) + 0.5) / columns * 2 - 1)[None].repeat(rows, 0)).astype(np.float32)
-    y = (((np.arange(rows) + 0.5) / rows * 2 - 1)[:, None].repeat(columns, 1)).astype(np.float32)
-    return x, y
+def _middles(size: int) -> Floats:
+    """Where the pixels of an axis lie, from -1 to 1."""
+    middles: Floats = ((np.arange(size) + 0.5) / size * 2 - 1).astype(np.float32)
+    return middles
 
 
 def _crops(a: Floats, b: Floats) -> list[Placement]:
     """The likeliest crop of either by the other."""
-    placements, rows, columns = _samplers()
-    found = []
+    axis, samplers, products, tried = _samplers()
+    a, b = a - a.mean(), b - b.mean()
+    found: list[Placement] = []
     for wide, narrow in ((a, b), (b, a)):
-        views = np.matmul(np.matmul(rows, wide), columns).reshape(len(placements), -1)
-        views = views - views.mean(axis=1, keepdims=True)
-        norms = np.sqrt((views * views).sum(axis=1)) + 1e-6
-        at = placements[int(np.argmax(views @ (narrow - narrow.mean()).ravel() / norms))]
-        if wide is b:
-            x, y = 1 / at.scale_x, 1 / at.scale_y
-            at = Placement(x, y, -at.shift_x * x, -at.shift_y * y)
-        found.append(at)
+        # Of each view ``rows @ wide @ columns.T``: its product with the narrow one, its mean and its norm,
+        # without the view itself.
+        rows = np.matmul(samplers, wide)
+        columns = np.matmul(narrow, samplers)
+        common = _flat(rows) @ _flat(columns).T
+        means = rows.sum(axis=1) @ samplers.sum(axis=1).T / narrow.size
+        squares = _flat(np.matmul(rows.transpose(0, 2, 1), rows)) @ products.T
+        likeness = common / np.sqrt(np.maximum(squares - narrow.size * means * means, 0) + 1e-3)
+        y, x = np.unravel_index(int(np.argmax(np.where(tried, likeness, -np.inf))), tried.shape)
+        (scale_x, shift_x), (scale_y, shift_y) = axis[x], axis[y]
+        if found:  # b is the wide one
+            scale_x, shift_x = 1 / scale_x, -shift_x / scale_x
+            scale_y, shift_y = 1 / scale_y, -shift_y / scale_y
+        found.append(Placement(scale_x, scale_y, shift_x, shift_y))
     return found
 
 
+def _flat(matrices: Floats) -> Floats:
+    return matrices.reshape(len(matrices), -1)
+
+
 @cache
-def _samplers() -> tuple[list[Placement], Floats, Floats]:
-    """Every crop that is tried, with the matrices that make it from a coarse picture, left and right."""
+def _samplers() -> tuple[list[tuple[float, float]], Floats, Floats, npt.NDArray[np.bool_]]:
+    """Crops of one axis as scale and shift, ``(crops,)``; the matrices ``(crops, side, side)`` that make them
+    of a coarse picture's rows; products of each with itself, flat; and which of y with x are tried."""
     axis = [(1.0, 0.0)] + [(scale, end * (1 - scale)) for scale in SCALES for end in (-1, 0, 1)]
-    pairs = [(x, y) for x in axis for y in axis if x[0] == y[0] or 1.0 in (x[0], y[0])]
-    matrices = {one: _sampler(*one) for one in axis}
-    return (
-        [Placement(x[0], y[0], x[1], y[1]) for x, y in pairs],
-        np.stack([matrices[y] for _, y in pairs]),
-        np.stack([matrices[x].T for x, _ in pairs]),
-    )
+    samplers = np.stack([_sampler(*one) for one in axis])
+    scales = np.array([scale for scale, _ in axis])
+    tried = (scales[:, None] == scales) | (scales[:, None] == 1) | (scales == 1)
+    return axis, samplers, _flat(np.matmul(samplers.transpose(0, 2, 1), samplers)), tried
 
 
 def _sampler(scale: float, shift: float) -> Floats:
     """Linear interpolation along a coarse axis at ``scale * x + shift``."""
     n = COARSE_SIDE
-    x = ((np.arange(n) + 0.5) / n * 2 - 1) * scale + shift
+    x = _middles(n) * scale + shift
     at = np.clip((x + 1) / 2 * n - 0.5, 0, n - 1)
     weights: Floats = np.maximum(0, 1 - np.abs(at[:, None] - np.arange(n))).astype(np.float32)
     return weights

@@ -135,8 +135,11 @@ def _confirmed(pairs: pl.DataFrame, benchmark: Benchmark, witness: Witness) -> p
         read = iter(witness.signatures(places[wanted[wanted < count]]))
         return [next(read) if row < count else signed[row - count] for row in wanted.tolist()]
 
-    def picture(row: int) -> bytes:
-        return witness.picture(int(places[row])) if row < count else witness.item_picture(ids[row - count])
+    def files(wanted: Rows) -> Sequence[bytes]:
+        return [
+            witness.picture(int(places[row])) if row < count else witness.item_picture(ids[row - count])
+            for row in wanted.tolist()
+        ]
 
     ids, signed = theirs["image_id"].to_list(), theirs["signature"].to_list()
     pixels = keys_of_hex(pl.concat([mine["pixel_hash"], theirs["item_pixels"]]).to_arrow())
@@ -148,7 +151,7 @@ def _confirmed(pairs: pl.DataFrame, benchmark: Benchmark, witness: Witness) -> p
         pixels,
         at[0].to_numpy().astype(np.int64),
         at[1].to_numpy().astype(np.int64) + count,
-        near_images.Witness(signatures, picture),
+        near_images.Witness(signatures, files),
         near_images.Memory(witness.objects, f"benchmark_pictures/{benchmark.name}", _showing(benchmark)),
         witness.workers,
     )
