@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Final, TypeVar
 
 from infinity_assets.stages.synthesized.facts import Box, Facts
+from infinity_assets.stages.synthesized.wording import counted, indefinite, listed, plural
 from infinity_assets.store.digests import key_of
 
 #: Raised whenever the same facts would give another question or answer.
@@ -23,7 +24,6 @@ AREA_RATIO: Final = 1.25  #: of two boxes that are called larger and smaller
 
 MIN_CAPTION: Final = 8  #: characters; a shorter one describes nothing
 
-_NUMBERS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 _PEOPLE: Final = frozenset({"person", "people", "man", "woman", "child", "boy", "girl"})
 _ANIMALS: Final = frozenset(
     {"animal", "bear", "bird", "cat", "cow", "dog", "elephant", "fish", "giraffe", "horse", "sheep", "zebra"}
@@ -87,29 +87,9 @@ def _pick(values: Sequence[T], at: int) -> T:
     return values[at % len(values)]
 
 
-def _a(noun: str) -> str:
-    return f"{'an' if noun[:1].lower() in 'aeiou' else 'a'} {noun}"
-
-
-def _plural(noun: str) -> str:
-    if noun.endswith(("s", "x", "z", "ch", "sh")):
-        return noun + "es"
-    return {"person": "people", "man": "men", "woman": "women", "child": "children", "sheep": "sheep"}.get(
-        noun, noun[:-1] + "ies" if noun.endswith("y") and noun[-2:-1] not in "aeiou" else noun + "s"
-    )
-
-
-def _number(n: int, noun: str) -> str:
-    return _a(noun) if n == 1 else f"{_NUMBERS[n]} {_plural(noun)}"
-
-
-def _listed(parts: Sequence[str]) -> str:
-    return parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])} and {parts[-1]}"
-
-
 def _all_there_is(facts: Facts) -> str:
     counts = _counted(facts)
-    return _listed([_number(min(n, MAX_COUNT), label) for label, n in sorted(counts.items())])
+    return listed([counted(min(n, MAX_COUNT), label) for label, n in sorted(counts.items())])
 
 
 def _count_of(fits: Callable[[str], bool]) -> Asker:
@@ -121,14 +101,14 @@ def _count_of(fits: Callable[[str], bool]) -> Asker:
         n = counts[label]
         question = _pick(
             (
-                f"How many {_plural(label)} are in the picture?",
-                f"Count the {_plural(label)} in the image.",
-                f"What is the number of {_plural(label)} shown?",
+                f"How many {plural(label)} are in the picture?",
+                f"Count the {plural(label)} in the image.",
+                f"What is the number of {plural(label)} shown?",
             ),
             at // 7,
         )
         verb = "is" if n == 1 else "are"
-        named = f"one {label}" if n == 1 else _number(n, label)
+        named = f"one {label}" if n == 1 else counted(n, label)
         return Said(
             question,
             str(n),
@@ -148,11 +128,12 @@ def _presence(facts: Facts, at: int, labels: Sequence[str]) -> Said | None:
     asks_for_what_is_there = at % 2 == 0 or not absent or facts.crowded
     label = _pick(there if asks_for_what_is_there else absent, at // 2)
     question = _pick(
-        (f"Is there {_a(label)} in the picture?", f"Does this image show {_a(label)}?"), at // 11
+        (f"Is there {indefinite(label)} in the picture?", f"Does this image show {indefinite(label)}?"),
+        at // 11,
     )
-    because = f"The picture shows {_listed([_a(name) for name in there])}."
+    because = f"The picture shows {listed([indefinite(name) for name in there])}."
     if asks_for_what_is_there:
-        return Said(question, "Yes", f"Yes, there is {_a(label)} in the picture.", because)
+        return Said(question, "Yes", f"Yes, there is {indefinite(label)} in the picture.", because)
     return Said(question, "No", f"No, there is no {label} in the picture.", because)
 
 
@@ -224,12 +205,12 @@ def _largest(facts: Facts, at: int, labels: Sequence[str]) -> Said | None:
         ("Which object takes up the most space in the picture?", "What is the largest object in the image?"),
         at,
     )
-    top = ranked[0].label
+    top, all_of_them = ranked[0].label, listed([indefinite(box.label) for box in ranked])
     return Said(
         question,
         top.capitalize(),
         f"The {top} takes up the most space.",
-        f"Of {_listed([_a(box.label) for box in ranked])}, the first covers the largest part of the picture.",
+        f"Of {all_of_them}, the first covers the largest part of the picture.",
     )
 
 
@@ -241,10 +222,10 @@ def _more(facts: Facts, at: int, labels: Sequence[str]) -> Said | None:
     (a, n), (b, m) = _pick(pairs, at)
     top = a if n > m else b
     return Said(
-        f"Compare the number of {_plural(a)} with that of {_plural(b)}: of which are there more?",
-        _plural(top).capitalize(),
-        f"There are more {_plural(top)}.",
-        f"The picture shows {_number(n, a)} and {_number(m, b)}.",
+        f"Compare the number of {plural(a)} with that of {plural(b)}: of which are there more?",
+        plural(top).capitalize(),
+        f"There are more {plural(top)}.",
+        f"The picture shows {counted(n, a)} and {counted(m, b)}.",
     )
 
 
@@ -253,9 +234,9 @@ def _objects(facts: Facts, at: int, labels: Sequence[str]) -> Said | None:
     if len(there) < 2 or facts.crowded:
         return None
     question = _pick(("What objects are in the picture?", "Which things can be seen in this image?"), at)
-    listed = _listed([_a(name) for name in there])
+    all_of_them = listed([indefinite(name) for name in there])
     return Said(
-        question, ", ".join(there), f"The picture shows {listed}.", f"It holds {_all_there_is(facts)}."
+        question, ", ".join(there), f"The picture shows {all_of_them}.", f"It holds {_all_there_is(facts)}."
     )
 
 
@@ -278,7 +259,9 @@ def _category(facts: Facts, at: int, labels: Sequence[str]) -> Said | None:
     question = _pick(
         ("What kind of thing does the picture show?", "Which category does the image belong to?"), at
     )
-    return Said(question, label.capitalize(), f"It shows {_a(label)}.", "One thing stands in the picture.")
+    return Said(
+        question, label.capitalize(), f"It shows {indefinite(label)}.", "One thing stands in the picture."
+    )
 
 
 def _printed(facts: Facts, at: int, labels: Sequence[str]) -> Said | None:

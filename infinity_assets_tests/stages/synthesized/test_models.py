@@ -14,7 +14,7 @@ from infinity_assets.errors import CatalogueError
 from infinity_assets.models.vlm.cache import ReplyCache
 from infinity_assets.models.vlm.engine import EngineError
 from infinity_assets.models.vlm.fake import FakeServer, Fault
-from infinity_assets.stages.synthesized.inputs import behind
+from infinity_assets.stages.synthesized.inputs import behind, moved
 from infinity_assets_tests.stages.synthesized.talking import (
     PRICE,
     add_pictures,
@@ -250,6 +250,26 @@ def test_another_source_with_the_same_pictures_pays_nothing(source):
         tagged(source.platform(), "doubles_")
         result = synthesized(source, "doubles_")
     assert result.qa.counts.rows == 12 and len(server.requests) == before
+
+
+def test_a_source_that_grows_pays_for_its_new_picture_alone_and_the_sensor_asks_for_it(site):
+    """Lost otherwise: all of a source is paid for again for each row that comes, or that row is forgotten."""
+    add_pictures(site, "pictures", 6)
+    tagged(site.platform(), "pictures")
+    with serve() as server:
+        run(site, server)
+        before = len(server.requests)
+        assert moved(site.platform(), "pictures") is None
+        add_pictures(site, "pictures", 7)
+        tagged(site.platform(), "pictures")
+        assert moved(site.platform(), "pictures") is not None
+        grown = synthesized(site)
+        assert len(server.requests) - before == 2 * 4
+        assert moved(site.platform(), "pictures") is None
+        policy(site, keep_score=9)
+        assert moved(site.platform(), "pictures") is None, "another policy is a person's decision"
+        assert behind(site.platform(), "pictures")
+    assert grown.qa.counts.kept == 14
 
 
 def test_examples_are_of_the_same_kind_with_their_pictures_and_never_the_picture_itself(source):
