@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from functools import reduce
 from operator import add
@@ -11,15 +12,15 @@ from typing import Any, Final
 from infinity_assets.errors import CatalogueError
 from infinity_assets.models.vlm.ask import complete_all
 from infinity_assets.models.vlm.cache import ReplyCache
-from infinity_assets.models.vlm.config import EngineConfig
-from infinity_assets.models.vlm.engine import Engine
 from infinity_assets.models.vlm.engines import open_engine
 from infinity_assets.models.vlm.replies import Reply
 from infinity_assets.models.vlm.requests import Request
 from infinity_assets.platform import Platform
 from infinity_assets.pricing.estimate import Estimate, Spent, draw, extrapolate
-from infinity_assets.stages.scored.inputs import Inputs
+from infinity_assets.stages.scored.inputs import Inputs as ScoringInputs
 from infinity_assets.stages.scored.score import score_samples
+from infinity_assets.stages.synthesized.inputs import Inputs as SynthesisInputs
+from infinity_assets.stages.synthesized.policy import SynthesisPolicy
 
 #: What a price names, and in which unit.
 FIGURES: Final = ("requests", "prompt_tokens", "completion_tokens", "machine_hours", "cost")
@@ -50,39 +51,13 @@ class Price:
         }
 
 
-class Meter:
-    """Asks an engine, keeps every reply, and remembers what each cost when it was asked."""
+@dataclass(frozen=True)
+class Sampled:
+    """Some units of a source that were asked about."""
 
-    def __init__(self, engine: Engine, config: EngineConfig, cache: ReplyCache) -> None:
-        self._engine, self._config, self._cache = engine, config, cache
-        self.model = f"{config.model}@{config.revision}"
-        self.failed = 0
-        self._replies: dict[str, Reply] = {}
-
-    def ask(self, requests: Iterable[Request]) -> list[Reply]:
-        """Replies in the order of the requests."""
-        config = self._config
-        replies = complete_all(
-            self._engine,
-            requests,
-            cache=self._cache,
-            prices=config.prices,
-            concurrency=config.concurrency,
-        )
-        self._replies |= {reply.request_hash: reply for reply in replies}
-        self.failed += sum(reply.problem is not None for reply in replies)
-        return replies
-
-    def spent(self, request_hashes: Sequence[str]) -> Spent:
-        """What some requests took together."""
-        mine = [self._replies[name] for name in request_hashes]
-        return Spent(
-            len(mine),
-            sum(reply.usage.prompt_tokens for reply in mine),
-            sum(reply.usage.completion_tokens for reply in mine),
-            sum(reply.machine_s for reply in mine) / 3600,
-            sum(reply.paid for reply in mine),
-        )
+    units: int  #: of the whole source
+    spent: Sequence[Spent]  #: by each of these
+    failed: int  #: requests
 
 
 def price(
@@ -99,7 +74,7 @@ def price(
     price is that of the whole all the same, as if nothing was asked yet.
 
     Args:
-        engine: a name of ``engines.yaml``; the step's policy may name another one, or none.
+        engine: a name of ``engines.yaml``; it scores, or writes, whatever the step's policy names.
         steps: names of :data:`STEPS`; all if None.
         samples: how many units (samples, planned questions) to ask about for each step.
         seed: chooses them, and draws the bootstrap.
@@ -114,18 +89,13 @@ def price(
     unknown = sorted(set(steps or ()) - set(STEPS))
     if unknown:
         raise CatalogueError(f"no step {unknown[0]!r} to price; there are: {', '.join(STEPS)}")
-    cache = ReplyCache(platform.store.objects)
     gpus = platform.settings.vllm_gpus if config.engine == "vllm" else 0
     prices = []
-    try:
-        with open_engine(config, platform.settings.home / "logs") as opened:
-            for number, step in enumerate(steps or STEPS):
-                meter = Meter(opened, config, cache)
-                units, spent = STEPS[step](platform, source, engine, meter, samples, seed)
-                estimate = extrapolate(spent, units, seed + number)
-                prices.append(Price(step, estimate, meter.failed, config.prices.currency, gpus))
-    finally:
-        cache.close()
+    for number, step in enumerate(steps or STEPS):
+        with ExitStack() as opened:
+            found = STEPS[step](platform, source, engine, samples, seed, opened)
+        estimate = extrapolate(found.spent, found.units, seed + number)
+        prices.append(Price(step, estimate, found.failed, config.prices.currency, gpus))
     if len(prices) > 1:
         together = reduce(add, (one.estimate for one in prices))
         failed = sum(one.failed for one in prices)
@@ -134,13 +104,13 @@ def price(
 
 
 def _scoring(
-    platform: Platform, source: str, engine: str, meter: Meter, samples: int, seed: int
-) -> tuple[int, list[Spent]]:
-    policy = platform.scoring
-    inputs = Inputs(platform, source, policy, platform.engine(engine))
+    platform: Platform, source: str, engine: str, samples: int, seed: int, opened: ExitStack
+) -> Sampled:
+    config, policy = platform.engine(engine), platform.scoring
+    inputs = ScoringInputs(platform, source, policy, config)
     if not inputs.rows:
         raise CatalogueError(f"{source}: no sample was kept, so there is nothing to score")
-    wanted, chosen, first = draw(inputs.rows, max(2, samples), seed), [], 0
+    wanted, chosen, first = draw(inputs.rows, samples, seed), [], 0
     for place in range(len(inputs.shards)):
         size = inputs.size(place)
         here = [number - first for number in wanted if first <= number < first + size]
@@ -148,10 +118,52 @@ def _scoring(
             found = inputs.samples(place)
             chosen += [found[number] for number in here]
         first += size
-    rows = score_samples(chosen, inputs.shown, policy, meter.ask, meter.model)
-    return inputs.rows, [meter.spent(row["requests"]) for row in rows]
+    cache = ReplyCache(platform.store.objects)
+    opened.callback(cache.close)
+    server = opened.enter_context(open_engine(config, platform.settings.home / "logs" / engine))
+    replies: dict[str, Reply] = {}
+
+    def ask(requests: Iterable[Request]) -> list[Reply]:
+        limit = config.concurrency
+        asked = complete_all(server, requests, cache=cache, prices=config.prices, concurrency=limit)
+        replies.update({reply.request_hash: reply for reply in asked})
+        return asked
+
+    rows = score_samples(chosen, inputs.shown, policy, ask, f"{config.model}@{config.revision}")
+    spent = []
+    for row in rows:
+        mine = [replies[name] for name in row["requests"]]
+        used = [reply.usage for reply in mine]
+        tokens = sum(u.prompt_tokens for u in used), sum(u.completion_tokens for u in used)
+        hours = sum(reply.machine_s for reply in mine) / 3600
+        spent.append(Spent(len(mine), *tokens, hours, sum(reply.paid for reply in mine)))
+    return Sampled(inputs.rows, spent, sum(reply.problem is not None for reply in replies.values()))
 
 
-#: Asks about some units of a source; gives how many there are, and what each of these took.
-Measure = Callable[[Platform, str, str, Meter, int, int], tuple[int, list[Spent]]]
-STEPS: Final[Mapping[str, Measure]] = {"scoring": _scoring}
+def _synthesis(
+    platform: Platform, source: str, engine: str, samples: int, seed: int, opened: ExitStack
+) -> Sampled:
+    policy = platform.synthesis.model_dump() | {"engine": engine, "budget": None}
+    priced = Platform(platform.settings)
+    priced.__dict__["synthesis"] = SynthesisPolicy.model_validate(policy)
+    read = SynthesisInputs(priced, source, opened)
+    facts = read.facts()
+    writer = read.writer(facts)
+    plan = read.plan(facts, writer).to_pylist()
+    if not plan:
+        raise CatalogueError(f"{source}: no question is planned, so there is nothing to write")
+    chosen = [plan[number] for number in draw(len(plan), samples, seed)]
+    written = writer.write(chosen, {fact.image_id: fact for fact in facts})
+    cache = ReplyCache(platform.store.objects)
+    spent = []
+    for line in written.lines.iter_rows(named=True):
+        kept = [reply for name in line["requests"] if (reply := cache.get(name)) is not None]
+        hours = sum(reply.machine_s for reply in kept) / 3600
+        tokens = line["prompt_tokens"], line["completion_tokens"]
+        spent.append(Spent(len(line["requests"]), *tokens, hours, line["cost"]))
+    return Sampled(len(plan), spent, sum(cost.failed for cost in written.costs))
+
+
+#: Asks about some units of a source: platform, source, engine, how many, seed, and what closes the engine.
+Step = Callable[[Platform, str, str, int, int, ExitStack], Sampled]
+STEPS: Final[Mapping[str, Step]] = {"scoring": _scoring, "synthesis": _synthesis}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
+from blake3 import blake3
 from typer.testing import CliRunner
 
 from infinity_assets.cli import app
@@ -87,3 +88,37 @@ def test_what_cannot_be_priced_is_told(site):
             price(site.platform(), "photos", "scorer", ["writing"], 10, 0)
         with pytest.raises(CatalogueError, match="no source named 'phtoos'"):
             price(site.platform(), "phtoos", "scorer", None, 10, 0)
+
+
+def test_writing_is_priced_by_the_questions_that_really_get_an_answer(site):
+    """Most of a bad question's cost is never paid; a price by the longest way would scare off."""
+    from infinity_assets_tests.stages.synthesized import talking
+
+    def picky(body) -> str:
+        if talking.step_of(body) == "relevance" and hash_of(body) % 3 == 0:
+            return json.dumps({"reason": "It is not there.", "relevant": False})
+        return talking.reply(body)
+
+    talking.add_pictures(site, "pictures", 30)
+    with talking.serve(picky) as server:
+        talking.engines(site, writer={"url": server.url})
+        talking.policy(site, engine="rules", budget=0.2)
+        talking.tagged(site.platform(), "pictures")
+        told = [
+            price(site.platform(), "pictures", "writer", ["synthesis"], 20, seed)[0].as_json()
+            for seed in range(6)
+        ]
+        talking.policy(site)
+        whole = talking.synthesized(site)
+    true = sum(line["cost"] for line in talking.lines(whole))
+    assert {one["units"] for one in told} == {len(talking.lines(whole))} and told[0]["sampled"] == 20
+    longest = len(talking.lines(whole)) * 4 * 0.11
+    # One of twenty intervals may miss: of six seeds, one does.
+    assert sum(one["cost"]["low"] <= true <= one["cost"]["high"] for one in told) >= 5
+    assert all(one["cost"]["estimate"] < longest for one in told)
+    covered = [one["requests"]["low"] <= len(server.requests) <= one["requests"]["high"] for one in told]
+    assert sum(covered) >= 5
+
+
+def hash_of(body) -> int:
+    return int(blake3(json.dumps(body["messages"]).encode()).hexdigest(length=4), 16)

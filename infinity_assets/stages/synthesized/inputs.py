@@ -8,19 +8,23 @@ from contextlib import ExitStack
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+import polars as pl
+import pyarrow as pa
+
 from infinity_assets.errors import StoreError
 from infinity_assets.stages.images.schema import IMAGES
-from infinity_assets.stages.synthesized.facts import Facts
+from infinity_assets.stages.synthesized.facts import TAGGED_COLUMNS, UNIFIED_COLUMNS, Facts, collect_facts
 from infinity_assets.stages.synthesized.lines import LINES_VERSION
 from infinity_assets.stages.synthesized.merge import MERGE_VERSION
-from infinity_assets.stages.synthesized.plan import PLAN_VERSION
+from infinity_assets.stages.synthesized.plan import PLAN_VERSION, plan_lines, suits
 from infinity_assets.stages.synthesized.rules import RULES_VERSION
 from infinity_assets.stages.synthesized.writers import ModelWriter, RulesWriter, Writer
 from infinity_assets.stages.tag_associations.schema import TAG_ASSOCIATIONS, WHOLE
 from infinity_assets.stages.tagged.schema import TAGGED
-from infinity_assets.stages.tagged.stage import require_parallel
+from infinity_assets.stages.tagged.stage import kept_rows, require_parallel
 from infinity_assets.stages.tagged.taxonomy import load_taxonomy
 from infinity_assets.stages.unified.schema import UNIFIED
+from infinity_assets.stages.verdicts import KEEP
 from infinity_assets.store.digests import key_of
 from infinity_assets.store.tables import Published, Store
 
@@ -76,6 +80,31 @@ class Inputs:
             return self._models
         labels = sorted({box.label for fact in facts for box in fact.boxes})
         return RulesWriter(self._platform.synthesis.seed, labels)
+
+    def facts(self) -> list[Facts]:
+        """What is known of the pictures; none where the source takes no part."""
+        if not self.takes_part:
+            return []
+        samples, tags = [], []
+        for mine, theirs in zip(self.unified.shards, self.tagged.shards, strict=True):
+            found = self.tagged.read_shard(theirs, TAGGED_COLUMNS)
+            samples.append(kept_rows(self.unified, mine, found, UNIFIED_COLUMNS))
+            tags.append(found)
+        if not samples:
+            return []
+        shown = self.images.read(["image_id", "width", "height"], f"verdict = '{KEEP}'")
+        images = pl.DataFrame(pl.from_arrow(shown))
+        return collect_facts(pa.concat_tables(samples), pa.concat_tables(tags), images)
+
+    def plan(self, facts: Sequence[Facts], writer: Writer) -> pa.Table:
+        """Rows of ``synthesis_plan``."""
+        associated = TAG_ASSOCIATIONS.schema.empty_table()
+        if self.associations is not None and facts:
+            associated = self.associations.read()
+        weights = suits(associated, self.taxonomy, self._platform.associations.backoff)
+        possible = [writer.possible(fact) for fact in facts]
+        policy = self._platform.synthesis
+        return plan_lines(self._source, facts, possible, weights, self.taxonomy, policy, writer.examples)
 
     @property
     def currency(self) -> str | None:

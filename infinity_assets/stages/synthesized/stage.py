@@ -14,17 +14,15 @@ from infinity_assets.quality.audit import CheckResult
 from infinity_assets.stages.publish import StageResult, code_version, keep_policy, publish, verdict_stats
 from infinity_assets.stages.synthesized.asking import ASKING_VERSION
 from infinity_assets.stages.synthesized.costs import Cost, from_json, ledger, to_json
-from infinity_assets.stages.synthesized.facts import TAGGED_COLUMNS, UNIFIED_COLUMNS, Facts, collect_facts
+from infinity_assets.stages.synthesized.facts import Facts
 from infinity_assets.stages.synthesized.generate import PASSING, UNSENT
 from infinity_assets.stages.synthesized.inputs import Inputs
 from infinity_assets.stages.synthesized.lines import LINES_VERSION, decide
 from infinity_assets.stages.synthesized.merge import MERGE_VERSION, merge
-from infinity_assets.stages.synthesized.plan import PLAN_VERSION, coverage, plan_lines, suits
+from infinity_assets.stages.synthesized.plan import PLAN_VERSION, coverage
 from infinity_assets.stages.synthesized.rules import RULES_VERSION
 from infinity_assets.stages.synthesized.schema import SYNTHESIS_PLAN, SYNTHESIS_QA, SYNTHESIZED
 from infinity_assets.stages.synthesized.writers import Writer
-from infinity_assets.stages.tag_associations.schema import TAG_ASSOCIATIONS
-from infinity_assets.stages.tagged.stage import kept_rows
 from infinity_assets.stages.tagged.taxonomy import Taxonomy
 from infinity_assets.stages.verdicts import KEEP
 from infinity_assets.store.digests import key_of, table_digest
@@ -108,7 +106,7 @@ class _Work:
 
     def anew(self) -> SynthesisResult:
         """Plan, write, judge and merge; shards that are there are taken as they are."""
-        facts = self._facts() if self.read.takes_part else []
+        facts = self.read.facts()
         writer = self.read.writer(facts)
         plan, planned = self._plan(facts, writer)
         by_id = {fact.image_id: fact for fact in facts}
@@ -182,26 +180,8 @@ class _Work:
             further_checks=checks,
         )
 
-    def _facts(self) -> list[Facts]:
-        samples, tags = [], []
-        unified, tagged = self.read.unified, self.read.tagged
-        for mine, theirs in zip(unified.shards, tagged.shards, strict=True):
-            found = tagged.read_shard(theirs, TAGGED_COLUMNS)
-            samples.append(kept_rows(unified, mine, found, UNIFIED_COLUMNS))
-            tags.append(found)
-        if not samples:
-            return []
-        shown = self.read.images.read(["image_id", "width", "height"], f"verdict = '{KEEP}'")
-        images = pl.DataFrame(pl.from_arrow(shown))
-        return collect_facts(pa.concat_tables(samples), pa.concat_tables(tags), images)
-
     def _plan(self, facts: Sequence[Facts], writer: Writer) -> tuple[pa.Table, Shard]:
-        associated = TAG_ASSOCIATIONS.schema.empty_table()
-        if self.read.associations is not None and facts:
-            associated = self.read.associations.read()
-        weights = suits(associated, self.taxonomy, self.platform.associations.backoff)
-        possible = [writer.possible(fact) for fact in facts]
-        plan = plan_lines(self.source, facts, possible, weights, self.taxonomy, self.policy, writer.examples)
+        plan = self.read.plan(facts, writer)
         stats = verdict_stats(plan, SYNTHESIS_PLAN.key)
         key = key_of(SYNTHESIS_PLAN.name, PLAN_VERSION, table_digest(plan))
         return plan, self.transactions[SYNTHESIS_PLAN.name].stage(key, plan, stats)

@@ -121,7 +121,7 @@ def test_settled_source_reads_nothing_and_a_new_picture_rewrites_one_shard(site,
     first = materialize_synthesized(site.platform(), "scenes", "r1")
     assert len(first.qa.published.shards) > 2
     with monkeypatch.context() as forbidden:
-        forbidden.setattr(synthesis, "collect_facts", None)
+        forbidden.setattr("infinity_assets.stages.synthesized.inputs.collect_facts", None)
         again = materialize_synthesized(site.platform(), "scenes", "r2")
     assert not again.qa.committed and again.synthesized.counts == first.synthesized.counts
     # Dagster fails a step that leaves out a declared check.
