@@ -113,11 +113,13 @@ class _Asker:
     async def _ask(self, request: Request, request_hash: str) -> Reply:
         if not self._budget.take():
             return Reply(request_hash, self._engine.model, problem="budget_spent")
-        reply, mark = Reply(request_hash, self._engine.model), self._time.begin()
+        reply, mark = Reply(request_hash, self._engine.model), None
         try:
+            await self._engine.ready()  # a server that starts is no request at work
+            mark = self._time.begin()
             reply = await self._engine.complete(request)
         finally:
-            share = self._time.end(mark)
+            share = 0.0 if mark is None else self._time.end(mark)
             cost = reply.usage.cost + share * self._prices.per_hour / 3600.0
             reply = replace(reply, usage=replace(reply.usage, cost=cost), paid=cost, machine_s=share)
             self._budget.settle(reply.usage)

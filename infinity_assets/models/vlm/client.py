@@ -109,6 +109,9 @@ class OpenAIEngine:
             await self._session.close()
             self._session = None
 
+    async def ready(self) -> None:
+        """Nothing has to start here."""
+
     async def complete(self, request: Request) -> Reply:
         """Ask until there is a reply, or until asking further makes no sense.
 

@@ -29,6 +29,13 @@ class Engine(Protocol):
     def revision(self) -> str:
         """Which weights; part of the hash of every request."""
 
+    async def ready(self) -> None:
+        """Returns when it can be asked: an own server starts with the first call.
+
+        Raises:
+            EngineError: it does not start.
+        """
+
     async def complete(self, request: Request) -> Reply:
         """Ask once, with all retries.
 

@@ -58,32 +58,51 @@ def masked_loss(reply: Reply, answer: str) -> Loss | None:
 def _spelling(text: str, tokens: Sequence[str]) -> slice | None:
     """The last tokens, if they spell a text without its white space, which decoders add and drop.
 
-    A character may be cut over several tokens, none of which decodes alone. A run of such tokens stands for
-    at least one character and for no more than it shows.
+    A character may be cut over several tokens, none of which decodes alone: each sign of a broken token
+    stands for a character outside of ASCII, or for a part of one. Of several readings the longest holds.
     """
     end = len(tokens)
     while end and not tokens[end - 1].strip():  # a template may end with a line break of its own
         end -= 1
-    rest, at, run, begun = text, end, 0, end
-    while rest:
-        if not at:
-            return None
+    begun, at, left = None, end, {len(text)}  # how many characters may still be to the left
+    while at and left:
         at -= 1
         piece = "".join(tokens[at].split())
         if not piece:
             continue
-        if _BROKEN in piece:
-            run, begun = run + len(piece), at
-            continue
-        most = min(run, len(rest))
-        before = [rest[: len(rest) - swallowed] for swallowed in range(min(run, 1), most + 1)]
-        fit = next((left for left in before if left.endswith(piece)), None)
-        if fit is not None:
-            rest, run = fit[: len(fit) - len(piece)], 0
-        elif any(left and piece.endswith(left) for left in before):  # the template's end in the same token
-            rest = ""
-        elif "" in before:  # the answer began with the run
-            rest, at = "", begun
-        else:
-            return None
-    return slice(at, end) if text else None
+        left = {place for before in left for place in _without(text, before, piece)}
+        if 0 in left:
+            begun = at
+            left.discard(0)
+    if begun is None or not text:
+        return None
+    while begun and tokens[begun - 1] and not tokens[begun - 1].strip(_BROKEN):
+        begun -= 1  # the first bytes of the first character
+    return slice(begun, end)
+
+
+def _without(text: str, before: int, piece: str) -> set[int]:
+    """How much of ``text[:before]`` is left of a token that ends there; nothing where it does not fit."""
+    clean = piece.strip(_BROKEN)
+    if _BROKEN in clean:
+        return set()  # characters on either side of a broken one: no decoder of one token writes that
+    if not clean:
+        return _skipped(text, before, len(piece))
+    found = set()
+    for end in _skipped(text, before, len(piece) - len(piece.rstrip(_BROKEN))):
+        if text.endswith(clean, 0, end):
+            found |= _skipped(text, end - len(clean), len(piece) - len(piece.lstrip(_BROKEN)))
+        elif 0 < end < len(clean) and clean == piece and clean.endswith(text[:end]):
+            found.add(0)  # the template's end is in the same token
+    return found
+
+
+def _skipped(text: str, before: int, signs: int) -> set[int]:
+    """Where ``before`` may come to lie when some broken signs are read: each takes one character or none."""
+    found = {before}
+    for _ in range(signs):
+        if before == 0 or text[before - 1].isascii():
+            break
+        before -= 1
+        found.add(before)
+    return found

@@ -66,8 +66,7 @@ class OwnServerEngine:
         """
         near = 0
         while True:
-            if self._server.pid is None:
-                await self._start()
+            await self.ready()
             if self._since_start >= self._config.restart_every:
                 await self._restart(self._generation)
             alone = near >= DEATHS_IN_COMPANY
@@ -88,8 +87,10 @@ class OwnServerEngine:
                 request_hash = request.request_hash(self.model, self.revision)
                 return Reply(request_hash, self.model, problem="engine_died", detail="the server died of it")
 
-    async def _start(self) -> None:
+    async def ready(self) -> None:
         """Start the server, once for all who ask; one that does not start is not tried again for each."""
+        if self._server.pid is not None:
+            return
         await self._gate.enter(alone=True)
         try:
             if self._never_started is not None:

@@ -112,6 +112,9 @@ class _NoEngine:
     def __init__(self, like: Engine) -> None:
         self.name, self.model, self.revision = like.name, like.model, like.revision
 
+    async def ready(self) -> None:
+        raise AssertionError("the second run wanted a server")
+
     async def complete(self, request: Request) -> Reply:
         raise AssertionError("the second run made a request")
 
