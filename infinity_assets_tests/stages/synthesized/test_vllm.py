@@ -29,6 +29,7 @@ from infinity_assets.models.vlm.cache import ReplyCache
 from infinity_assets.models.vlm.fake import FakeServer
 from infinity_assets.models.vlm.server import LocalServer, vllm_server
 from infinity_assets.platform import Platform
+from infinity_assets.stages.scored.stage import materialize_scored
 from infinity_assets.stages.synthesized.prompt_files import load_prompts
 from infinity_assets.stages.synthesized.schema import SYNTHESIS_QA, SYNTHESIZED
 from infinity_assets_tests.conftest import Row, Site, jsonl, talk
@@ -259,3 +260,30 @@ def test_a_judge_that_is_another_model_refuses_what_the_writer_makes_up(drawn, s
     assert len(judged) == LINES and not any(drawn.right(row) for row in judged)
     assert {row["judge_model"] for row in judged} == {f"{MODEL}@{toy_config().revision}"}
     assert told["kept"] <= 0.2 * LINES, "the judge accepts what is false"
+
+
+def test_the_same_scorer_finds_true_answers_less_surprising_in_every_turn(
+    server: LocalServer, tmp_path: Path
+) -> None:
+    """Losses that are those of the template or of the question would cut at random."""
+    site, rng, rows, files = Site(tmp_path), random.Random(99), [], {}
+    for number in range(20):
+        drawing, subject = drawings.draw(rng), rng.choice(drawings.SUBJECTS)
+        files[f"{number}.png"] = drawing.png()
+        false = next(colour for colour in drawings.COLOURS if colour not in drawing.colours.values())
+        first, *_, last = map(drawings.answer_prompt, drawings.questions(subject))
+        for truth, colour in (("true", drawing.colours[subject]), ("false", false)):
+            said = json.dumps({"answer": colour})
+            row = talk(f"{number}-{truth}", f"{number}.png", question=first, answer=said)
+            row["conversations"] += [{"from": "human", "value": last}, {"from": "gpt", "value": f"{said}\n"}]
+            rows.append(row)
+    site.add("drawings", {"rows.jsonl": jsonl(rows), **files})
+    engines(site, toy=elsewhere(server.url))
+    scoring = {"name": "toy", "version": 1, "engine": "toy", "measures": ["loss"], "exchanges": 8}
+    (site.catalogue / "scoring.yaml").write_text(yaml.safe_dump(scoring | {"source": "a test"}))
+    tagged(site.platform(), "drawings")
+    scored = materialize_scored(site.platform(), "drawings", "test").published.read().to_pylist()
+    assert all(row["loss_problem"] is None and len(row["losses"]) == 2 for row in scored)
+    for turn in range(2):
+        losses = [row["losses"][turn] for row in scored]
+        assert sum(t < f for t, f in zip(losses[0::2], losses[1::2], strict=True)) >= 18
