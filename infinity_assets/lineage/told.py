@@ -28,11 +28,15 @@ def as_json(found: Passport) -> dict[str, Any]:
 
 
 def measures_of(step: Step) -> Iterator[tuple[str, Any]]:
-    """What a stage measured, by name, without what was not measured; a map is one measure for each key."""
+    """What a stage measured, by name, without what its limits show and what was not measured.
+
+    A map is one measure for each key.
+    """
+    limited = {limit.measure for limit in step.limits}
     for name, value in step.row.items():
         if name == "measures":
-            yield from sorted((key, number) for key, number in value if number is not None)
-        elif name not in _TOLD_ELSEWHERE and value is not None and value != []:
+            yield from sorted((k, number) for k, number in value if number is not None and k not in limited)
+        elif name not in _TOLD_ELSEWHERE and name not in limited and value is not None and value != []:
             yield name, value.hex() if isinstance(value, bytes) else value
 
 

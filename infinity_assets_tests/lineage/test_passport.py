@@ -13,6 +13,7 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 import yaml
+from starlette.testclient import TestClient
 from typer.testing import CliRunner
 
 from infinity_assets.cli import app
@@ -20,6 +21,7 @@ from infinity_assets.definitions import platform_defs
 from infinity_assets.lineage.passport import Passport, passport
 from infinity_assets.lineage.tables import READ_ON
 from infinity_assets.platform import Platform
+from infinity_assets.preview.app import create_app
 from infinity_assets.stages.deduped.schema import DEDUPED
 from infinity_assets.stages.filtered.policy import DEFAULT
 from infinity_assets.stages.filtered.stage import materialize_filtered
@@ -283,3 +285,25 @@ def test_both_forms_tell_every_sample(told: Told, pick: Callable[[Platform], lis
             result = CliRunner().invoke(app, ["passport", sample_id, *form, *home])
             assert result.exit_code == 0, result.output
             assert sample_id in result.stdout and "run-" in result.stdout
+
+
+def test_every_passport_has_a_page_on_which_stored_text_is_text(own: Told) -> None:
+    """A page that fails for one kind of id hides exactly the samples that somebody asks about."""
+    site, platform = own
+    lines = platform.store.require(SYNTHESIS_QA, "scenes").read(["line_id"]).column(0).to_pylist()
+    everything = [i for s in SOURCES for i in ids(platform, s)] + written(platform) + lines
+    with TestClient(create_app(platform.store), base_url="http://localhost") as client:
+        for sample_id in everything:
+            page = client.get(f"/s/{sample_id}")
+            assert page.status_code == 200 and sample_id in page.text
+            assert "<script" not in page.text and "\x1b" not in page.text and "\u202e" not in page.text
+            assert 'href="javascript' not in page.text
+        (evil,) = ids(platform, "talks", "native_id = 'evil'")
+        page = client.get(f"/s/{evil}").text
+        assert "&lt;script&gt;" in page and "[link](javascript:alert(2))" in page and "␛[2J" in page
+        assert "run-filtered" in page and "part-00000.json" in page
+        site.add("talks", {FILE: jsonl([talk("new", "30.png")])}, stages=["4"])
+        later = site.platform("home/store")
+        materialize_raw(later, "talks", "later")
+        materialize_unified(later, "talks", "later")
+        assert "no longer has it" in client.get(f"/s/{evil}").text
