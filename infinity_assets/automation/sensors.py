@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import dagster as dg
 
-from infinity_assets.orchestration.jobs import CONVERGE, DECIDE, SYNTHESIZE
+from infinity_assets.orchestration.jobs import CONVERGE, DECIDE, SCORE, SYNTHESIZE
 from infinity_assets.platform import Platform
 from infinity_assets.sources.catalogue import read_catalogue
 from infinity_assets.stages.deduped.schema import DEDUPED
@@ -15,6 +15,7 @@ from infinity_assets.stages.duplicate_ledger.schema import DUPLICATE_LEDGER
 from infinity_assets.stages.duplicate_ledger.stage import moved
 from infinity_assets.stages.filtered.contamination.check import to_compare
 from infinity_assets.stages.filtered.schema import FILTERED
+from infinity_assets.stages.scored.inputs import moved as scores_moved
 from infinity_assets.stages.synthesized.inputs import moved as synthesis_moved
 
 MINUTE = 60
@@ -38,18 +39,20 @@ def converge(platform: Platform, sources: dg.PartitionsDefinition) -> dg.SensorD
     asked to write them anew: what a model said before is kept, so only new lines are paid for, within the
     policy's budget. Another policy, prompt or model is not enough: that is a person's decision.
 
+    A source that was scored before is likewise asked to score its new samples with the same scorer.
+
     Where a sample was dropped later for a cause of its own, or the policy or catalogue moved, the ledger is
     asked for first, once no run is under way: it decides which duplicate takes the sample's place.
     """
 
     @dg.sensor(
         name="converge",
-        jobs=[DECIDE, CONVERGE, SYNTHESIZE],
+        jobs=[DECIDE, CONVERGE, SYNTHESIZE, SCORE],
         minimum_interval_seconds=MINUTE,
         default_status=dg.DefaultSensorStatus.RUNNING,
         description=(
             "Decides a source's samples anew where the duplicate ledger changed under them, and writes its"
-            " conversations anew where its tags did."
+            " conversations anew where its tags did; scores what is new where it was scored before."
         ),
     )
     def evaluate(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipReason:
@@ -63,6 +66,8 @@ def converge(platform: Platform, sources: dg.PartitionsDefinition) -> dg.SensorD
                 requests.append(dg.RunRequest(run_key=key, partition_key=name, job_name=DECIDE.name))
             elif (key := synthesis_moved(platform, name)) is not None:
                 requests.append(dg.RunRequest(run_key=key, partition_key=name, job_name=SYNTHESIZE.name))
+            elif (key := scores_moved(platform, name)) is not None:
+                requests.append(dg.RunRequest(run_key=key, partition_key=name, job_name=SCORE.name))
         if not requests and not busy and (asked := _ledger_request(platform, sources)) is not None:
             requests.append(asked)
         if not requests:

@@ -53,6 +53,22 @@ def behind(platform: Platform, source: str) -> bool:
     return found is None or set(wanted) != {shard.key for shard in found.shards}
 
 
+def moved(platform: Platform, source: str) -> str | None:
+    """What to call the samples of a source that its scores do not follow from; None where they do.
+
+    None also where it was never scored, or by another scorer: that is a person's decision. And so is it to go
+    on where a budget was spent.
+    """
+    engine, found = engine_of(platform), platform.store.published(SCORED, source)
+    if engine is None or found is None or platform.store.published(TAGGED, source) is None:
+        return None
+    inputs = Inputs(platform, source, platform.scoring, engine)
+    now = {inputs.ids(place) for place in range(len(inputs.shards))}
+    if found.inputs.get("scorer") != inputs.scorer or now == {shard.stats["ids"] for shard in found.shards}:
+        return None
+    return f"{source}/scores/{key_of(sorted(now))}"
+
+
 @dataclass(frozen=True)
 class Inputs:
     """Everything that is scored: shards of ``unified`` as far as ``tagged`` kept them, then conversations."""
@@ -103,18 +119,19 @@ class Inputs:
     def versions(self) -> Mapping[str, str]:
         """What the scores are made from."""
         tables = [self.unified, self.tagged, *([self.talks] if self.talks else [])]
-        return {table.table.name: table.data_version for table in tables} | {"scorer": self._scorer}
+        return {table.table.name: table.data_version for table in tables} | {"scorer": self.scorer}
 
     @cached_property
     def keys(self) -> Sequence[str]:
         """Keys of the shards of ``scored``, in order."""
         read = zip(self.unified.shards, self.tagged.shards, strict=True)
-        kept = [key_of(SCORED.name, self._scorer, m.digest, t.stats["ids"], TAG_VERSION) for m, t in read]
+        kept = [key_of(SCORED.name, self.scorer, m.digest, t.stats["ids"], TAG_VERSION) for m, t in read]
         talks = self.talks.shards if self.talks else ()
-        return [*kept, *(key_of(SCORED.name, self._scorer, SYNTHETIC, shard.digest) for shard in talks)]
+        return [*kept, *(key_of(SCORED.name, self.scorer, SYNTHETIC, shard.digest) for shard in talks)]
 
     @property
-    def _scorer(self) -> str:
+    def scorer(self) -> str:
+        """32 hex characters of who scores, and how."""
         model = (self.engine.model, self.engine.revision) if self.engine else None
         return key_of(
             "scorer", SCORE_VERSION, SENDING_VERSION, sorted(LATEST.items()), self.policy.hash, model

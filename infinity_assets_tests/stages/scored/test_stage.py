@@ -6,7 +6,7 @@ import pytest
 
 from infinity_assets.errors import CatalogueError
 from infinity_assets.models.vlm.fake import FakeServer, Fault
-from infinity_assets.stages.scored.inputs import behind
+from infinity_assets.stages.scored.inputs import behind, moved
 from infinity_assets.stages.scored.schema import AXES, SCORED
 from infinity_assets.stages.scored.stage import materialize_scored
 from infinity_assets.stages.synthesized.stage import materialize_synthesized
@@ -43,13 +43,13 @@ def test_scored_again_asks_nothing_and_a_new_sample_is_asked_about_alone(site):
         tagged(site.platform())
         assert behind(site.platform(), "photos")
         first = materialize_scored(site.platform(), "photos", "r1")
-        assert not behind(site.platform(), "photos")
+        assert not behind(site.platform(), "photos") and moved(site.platform(), "photos") is None
         asked = len(server.requests)
         again = materialize_scored(site.platform(), "photos", "r2")
         assert len(server.requests) == asked and not again.committed
         add_samples(site, 7)
         tagged(site.platform())
-        assert behind(site.platform(), "photos")
+        assert behind(site.platform(), "photos") and moved(site.platform(), "photos") is not None
         grown = materialize_scored(site.platform(), "photos", "r3")
         # One new picture with two exchanges; what was number four now has one exchange, asked about before.
         assert len(server.requests) - asked <= 2 * 3 + 2
@@ -110,6 +110,7 @@ def test_spent_budget_publishes_what_was_paid_and_the_next_run_pays_the_rest_onc
         assert 0 < first.notes["with_loss"] + first.notes["with_ratings"] < 12
         assert "budget_spent" in {**first.notes["loss_problems"], **first.notes["ratings_problems"]}
         assert behind(platform, "photos")
+        assert moved(platform, "photos") is None, "a sensor must not go on spending"
         name_engine(site, server)
         whole = materialize_scored(site.platform(), "photos", "r2")
         assert whole.notes["with_loss"] == 6 and not behind(site.platform(), "photos")
