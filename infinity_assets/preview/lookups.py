@@ -98,8 +98,8 @@ def list_rows(
 ) -> Listing | None:
     """One page of a stage's table in source order; None if it was never published.
 
-    Rows of sample tables carry ``text`` (the first turn, cut) and ``image_id`` (the first picture) of
-    ``unified``.
+    Rows of sample tables with a verdict carry ``text`` (the first turn, cut) and ``image_id`` (the first
+    picture) of ``unified``.
     """
     spec = TABLES.get(stage)
     published = store.published(spec, partition) if spec else None
@@ -119,7 +119,7 @@ def list_rows(
     )
     rows = scanner.to_table().to_pylist()
     more, rows = len(rows) > PAGE_ROWS, rows[:PAGE_ROWS]
-    if spec.key == "sample_id":
+    if spec.key == "sample_id" and has_verdict:
         rows = _with_heads(store, rows)
     return Listing(published, count(published.shards, published.rows), tuple(rows), more)
 

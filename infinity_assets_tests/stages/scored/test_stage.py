@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import pytest
+from starlette.testclient import TestClient
 
 from infinity_assets.errors import CatalogueError
 from infinity_assets.models.vlm.fake import FakeServer, Fault
+from infinity_assets.preview.app import create_app
 from infinity_assets.stages.scored.inputs import behind, moved
 from infinity_assets.stages.scored.schema import AXES, SCORED
 from infinity_assets.stages.scored.stage import materialize_scored
@@ -116,6 +118,18 @@ def test_spent_budget_publishes_what_was_paid_and_the_next_run_pays_the_rest_onc
         assert whole.notes["with_loss"] == 6 and not behind(site.platform(), "photos")
         bodies = [str(body) for body in server.requests]
         assert len(set(bodies)) == len(bodies), "nothing was paid for twice"
+
+
+def test_scores_can_be_looked_at_row_by_row(site):
+    """What nobody can look at is believed, or not, without a reason."""
+    add_samples(site)
+    with FakeServer(rating()) as server:
+        name_engine(site, server)
+        platform = site.platform()
+        tagged(platform)
+        (first, *_) = samples(materialize_scored(platform, "photos", "test"))
+    page = TestClient(create_app(platform.store, ["*"])).get("/stage/scored/photos")
+    assert page.status_code == 200 and first["sample_id"] in page.text and "image_correspondence" in page.text
 
 
 def test_without_an_engine_every_score_is_null_and_nothing_is_behind(site):
