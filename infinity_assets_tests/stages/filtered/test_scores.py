@@ -8,6 +8,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
+from infinity_assets.errors import CatalogueError
 from infinity_assets.models.vlm.fake import FakeServer
 from infinity_assets.stages.filtered.policy import DEFAULT, load_policy
 from infinity_assets.stages.filtered.scores import LossPolicy, loss_cuts
@@ -96,6 +97,23 @@ def test_without_scores_nothing_changes_and_new_ones_read_no_text(site, monkeypa
     monkeypatch.setattr("infinity_assets.stages.filtered.stage.filter_batch", None)
     after = materialize_filtered(site.platform(), "photos", "r2")
     assert all("low_formatting" in row["findings"] for row in samples(after))
+
+
+@pytest.mark.parametrize(
+    ("asked", "told"),
+    [
+        ({"without": ["blury"]}, "no such mark: blury"),
+        ({"scores": {"loss": {}}}, "give min, max"),
+        ({"scores": {"beauty": {"min": 1}}}, "beauty"),
+        ({"scores": {"loss": {"min": 2, "max": 1}}}, "min not above max"),
+    ],
+)
+def test_a_mix_that_cannot_be_meant_is_refused(site, asked, told):
+    """A mark that no rule gives keeps nothing out, and nobody notices."""
+    add_samples(site)
+    (site.catalogue / "mixes.yaml").write_text(yaml.safe_dump({"mixes": {"3": asked}}))
+    with pytest.raises(CatalogueError, match=told):
+        _ = site.platform().mixes
 
 
 @pytest.mark.parametrize(

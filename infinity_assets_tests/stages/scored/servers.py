@@ -16,7 +16,7 @@ from infinity_assets_tests.conftest import Site, dedupe, ingest, jsonl, picture,
 PRICES = {"per_million_prompt_tokens": 1000, "per_million_completion_tokens": 1000}  # 0.11 a fake reply
 
 
-def add_samples(site: Site, count: int = 6, name: str = "photos") -> None:
+def add_samples(site: Site, count: int = 6, name: str = "photos", **spec: Any) -> None:
     """Samples about a picture each; the last one is text alone, the one before has two exchanges."""
     rows = [talk(i, f"{i}.png") for i in range(count - 2)]
     more = talk(count - 2, f"{count - 2}.png")
@@ -26,7 +26,7 @@ def add_samples(site: Site, count: int = 6, name: str = "photos") -> None:
     ]
     rows += [more, talk(count - 1, question="Which is the largest planet of the sun?", answer="Jupiter is.")]
     files = {f"{i}.png": picture(i) for i in range(count - 1)}
-    site.add(name, {**files, "rows.jsonl": jsonl(rows)}, stages=["3"])
+    site.add(name, {**files, "rows.jsonl": jsonl(rows)}, stages=["3"], **spec)
 
 
 def name_engine(site: Site, server: FakeServer | None, **scoring: Any) -> None:

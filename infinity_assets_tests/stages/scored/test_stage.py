@@ -12,7 +12,7 @@ from infinity_assets.stages.scored.inputs import behind, moved
 from infinity_assets.stages.scored.schema import AXES, SCORED
 from infinity_assets.stages.scored.stage import materialize_scored
 from infinity_assets.stages.synthesized.stage import materialize_synthesized
-from infinity_assets_tests.conftest import samples
+from infinity_assets_tests.conftest import jsonl, picture, samples, talk
 from infinity_assets_tests.stages.scored.servers import add_samples, name_engine, rating, tagged
 
 
@@ -153,3 +153,51 @@ def test_engine_that_is_not_described_is_refused_by_name(site):
     with pytest.raises(CatalogueError, match=r"no engine 'gpt'.*engines.yaml"):
         materialize_scored(platform, "photos", "test")
     assert platform.store.published(SCORED, "photos") is None
+
+
+@pytest.mark.parametrize(
+    ("file", "content", "told"),
+    [
+        ("scoring.yaml", "measures: [loss, beauty]", r"scoring\.yaml:1: measures"),
+        ("scoring.yaml", "exchanges: 0", r"scoring\.yaml:1: exchanges"),
+        ("scoring.yaml", "budgte: 5", r"scoring\.yaml:1: budgte"),
+        ("engines.yaml", "engines: {}", r"engines\.yaml:1: engines"),
+        ("engines.yaml", "engines: {Big: {engine: fake, model: m}}", r"engines\.yaml:1: engines\.Big"),
+        ("engines.yaml", "engines: {big: {engine: openai, model: m}}", r"engines\.yaml:1: engines\.big"),
+    ],
+)
+def test_wrong_file_is_refused_by_line_and_field(site, file, content, told):
+    """A misspelt budget that is ignored is spent."""
+    add_samples(site)
+    (site.catalogue / file).write_text(content)
+    platform = site.platform()
+    with pytest.raises(CatalogueError, match=told):
+        _ = platform.engines if file == "engines.yaml" else platform.scoring
+
+
+def test_chinese_samples_are_rated_by_chinese_prompts(site):
+    """A rater that is asked in another language than it reads rates the language."""
+    asked, answered = "请问这张图片里最大的物体是什么？", "图片里最大的物体是一辆停在路边的红色公共汽车。"
+    site.add(
+        "photos",
+        {
+            "0.png": picture(0),
+            "rows.jsonl": jsonl([talk(0, "0.png", question=asked, answer=answered)]),
+        },
+        language="zh",
+    )
+    with FakeServer(rating()) as server:
+        name_engine(site, server)
+        tagged(site.platform())
+        (row,) = samples(materialize_scored(site.platform(), "photos", "test"))
+    assert row["prompts"] == ["loss@1", "picture_ratings.zh@1", "text_ratings.zh@1"] and row["relevance"] == 4
+    assert sum("相关性" in str(body) for body in server.requests) == 1
+
+
+def test_benchmarks_are_not_scored(site):
+    """Paying for what is never trained on, and learning from a test what to keep."""
+    add_samples(site, category="evaluation")
+    with FakeServer(rating()) as server:
+        name_engine(site, server)
+        tagged(site.platform())
+        assert not behind(site.platform(), "photos")
