@@ -16,7 +16,7 @@ DEDUPED_VERSION = 2
 #: What a dropping edge says, by kind: the reason codes of this stage.
 MEANINGS: Final[Mapping[str, str]] = {
     EXACT_PAIR: "the same pictures and conversation as",
-    NEAR_PAIR: "near pictures and the same or a near conversation as",
+    NEAR_PAIR: "near pictures, and the same or near words or boxes, as",
     SHARED_TURNS: "all its exchanges, about the same pictures, are in",
 }
 

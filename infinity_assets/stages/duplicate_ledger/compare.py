@@ -10,6 +10,7 @@ import numpy as np
 import polars as pl
 import pyarrow as pa
 
+from infinity_assets.similarity.annotations import Marks, marks_of
 from infinity_assets.similarity.exchanges import Exchanges
 from infinity_assets.similarity.texts import Conversation, conversation_of
 from infinity_assets.stages.duplicate_ledger.edges import (
@@ -21,6 +22,7 @@ from infinity_assets.stages.duplicate_ledger.edges import (
 )
 from infinity_assets.stages.duplicate_ledger.keys import NONE, Rows, first_equal, rows_in
 from infinity_assets.stages.duplicate_ledger.narrow import Mask
+from infinity_assets.stages.duplicate_ledger.near_annotations import near_annotations
 from infinity_assets.stages.duplicate_ledger.near_images import (
     Memory,
     Witness,
@@ -30,7 +32,7 @@ from infinity_assets.stages.duplicate_ledger.near_images import (
 )
 from infinity_assets.stages.duplicate_ledger.near_texts import near_texts
 from infinity_assets.stages.duplicate_ledger.policy import DuplicatePolicy
-from infinity_assets.stages.duplicate_ledger.rows import Barred, NearPairs, decided, ledger_edges
+from infinity_assets.stages.duplicate_ledger.rows import Barred, decided, ledger_edges
 from infinity_assets.stages.duplicate_ledger.samples import (
     Finding,
     Pictures,
@@ -98,9 +100,10 @@ def compare(inputs: Inputs, policy: DuplicatePolicy, objects: Objects, workers: 
     scene = scenes_of(samples, visual_clusters(pictures, images))
     shared = shared_turns(scene, samples.turn_owner, samples.turn, samples.question)
     groups = groups_of(samples, scene, shared.talk)
-    edges = edges_of(samples, pictures, groups, images, near, nodes, shared)
+    alike = near_annotations(samples, groups, _marks(samples, pictures, inputs))
+    near_pairs = near_pairs_of(samples, groups, near, nodes).and_(alike)
+    edges = edges_of(samples, pictures, groups, images, near, nodes, near_pairs, shared)
     barred = _barred(samples, inputs.dropped)
-    near_pairs = NearPairs(*near_pairs_of(samples, groups, near, nodes))
     _, deciding = decided(groups, near_pairs, shared, barred.mask, policy)
     shown = pictures.node == np.arange(len(pictures))
     notes = {
@@ -184,6 +187,29 @@ def _conversations(
         cut = Exchanges()
         turns = ([(t["role"], t["text"]) for t in row] for row in table.column("turns").to_pylist())
         return [conversation_of(cut.of(row)) for row in turns]
+
+    return read
+
+
+def _marks(samples: Samples, pictures: Pictures, inputs: Inputs) -> Callable[[Rows], Sequence[Marks | None]]:
+    def read(wanted: Rows) -> list[Marks | None]:
+        table = _take(
+            samples.sources, samples.source[wanted], samples.row[wanted], inputs.unified, ["annotations"]
+        )
+        low, high = (np.searchsorted(samples.image_owner, wanted, side) for side in ("left", "right"))
+        shown = [samples.image[a:b] for a, b in zip(low.tolist(), high.tolist(), strict=True)]
+        known = np.unique(np.concatenate(shown))
+        known = known[pictures.source[known] != NONE]
+        sizes = dict.fromkeys(known.tolist(), (0, 0))
+        if len(known):
+            columns = ["width", "height"]
+            told = _take(samples.sources, pictures.source[known], pictures.row[known], inputs.images, columns)
+            both = zip(*(told.column(c).to_pylist() for c in columns), strict=True)
+            sizes = {i: (w or 0, h or 0) for i, (w, h) in zip(known.tolist(), both, strict=True)}
+        return [
+            marks_of(one, [sizes.get(i, (0, 0)) for i in images.tolist()])
+            for one, images in zip(table.column("annotations").to_pylist(), shown, strict=True)
+        ]
 
     return read
 

@@ -42,6 +42,23 @@ class Groups:
     scene: Rows  #: such pictures, whatever is said; NONE for a sample without pictures
 
 
+@dataclass(frozen=True, slots=True)
+class NearPairs:
+    """Pairs that are near about near pictures; either may yield to the other."""
+
+    later: Rows
+    earlier: Rows
+    similarity: npt.NDArray[np.float64]  #: 0 to 1
+
+    def and_(self, more: NearPairs) -> NearPairs:
+        """These and others."""
+        return NearPairs(
+            np.concatenate((self.later, more.later)),
+            np.concatenate((self.earlier, more.earlier)),
+            np.concatenate((self.similarity, more.similarity)),
+        )
+
+
 def visual_clusters(pictures: Pictures, near: NearImages) -> Rows:
     """For each picture the one that its cluster is named by, ``(pictures,)``.
 
@@ -89,18 +106,19 @@ def edges_of(
     images: NearImages,
     texts: NearTexts,
     text_nodes: Rows,
+    near: NearPairs,
     shared: Shared,
 ) -> pl.DataFrame:
     """Every edge but those that the decision adds, in :data:`EDGE_SCHEMA`, in no order.
 
     Args:
         text_nodes: first samples of the texts that ``texts`` joins.
+        near: pairs that are near in picture and in what is said.
     """
     everyone = np.arange(len(samples))
     content_nodes = everyone[groups.content == everyone]
     pair_nodes = everyone[groups.pair == everyone]
     copies = np.flatnonzero(pictures.node != np.arange(len(pictures)))
-    later, earlier, similarity = near_pairs_of(samples, groups, texts, text_nodes)
     likely = texts.near
     return pl.concat(
         [
@@ -109,7 +127,7 @@ def edges_of(
             _stars(s.SHARED_TURNS, pair_nodes, groups.talk),
             _stars(s.SAME_PICTURES, everyone[groups.scene != NONE], groups.scene),
             _same_text(samples, groups, pair_nodes),
-            edge_frame(s.NEAR_PAIR, later, earlier, 1 - similarity),
+            edge_frame(s.NEAR_PAIR, near.later, near.earlier, 1 - near.similarity),
             edge_frame(
                 s.NEAR_TEXT,
                 text_nodes[texts.right[likely]],
@@ -125,14 +143,8 @@ def edges_of(
     )
 
 
-def near_pairs_of(
-    samples: Samples, groups: Groups, texts: NearTexts, text_nodes: Rows
-) -> tuple[Rows, Rows, npt.NDArray[np.float64]]:
-    """Pairs of ``Groups.pair`` whose texts are near and whose pictures are of the same clusters.
-
-    Returns:
-        The later, the earlier, and the similarity of their texts.
-    """
+def near_pairs_of(samples: Samples, groups: Groups, texts: NearTexts, text_nodes: Rows) -> NearPairs:
+    """Pairs of ``Groups.pair`` whose texts are near and whose pictures are of the same clusters."""
     everyone = np.arange(len(samples))
     nodes = everyone[(groups.pair == everyone) & (groups.scene != NONE)]
     text = first_equal(samples.text[:, 0], samples.text[:, 1])[nodes]
@@ -148,7 +160,7 @@ def near_pairs_of(
         of_text, left_on=["b", "scene"], right_on=["text", "scene"], suffix="_b"
     )
     one, other = joined["node"].to_numpy(), joined["node_b"].to_numpy()
-    return np.maximum(one, other), np.minimum(one, other), joined["similarity"].to_numpy()
+    return NearPairs(np.maximum(one, other), np.minimum(one, other), joined["similarity"].to_numpy())
 
 
 def edge_frame(

@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 
 from infinity_assets.stages.duplicate_ledger import schema as s
 from infinity_assets.stages.duplicate_ledger.decide import Decision, decide
-from infinity_assets.stages.duplicate_ledger.edges import Groups, edge_frame
+from infinity_assets.stages.duplicate_ledger.edges import Groups, NearPairs, edge_frame
 from infinity_assets.stages.duplicate_ledger.keys import NONE, Rows, hex_of, keys_of_hex, rows_in
 from infinity_assets.stages.duplicate_ledger.narrow import NarrowSamples
 from infinity_assets.stages.duplicate_ledger.policy import DuplicatePolicy
@@ -22,15 +22,6 @@ from infinity_assets.stages.duplicate_ledger.samples import Pictures, Samples
 from infinity_assets.stages.duplicate_ledger.shared import Shared
 
 _IDENTITY = ["kind", "later", "earlier", "image", "other_image"]
-
-
-@dataclass(frozen=True, slots=True)
-class NearPairs:
-    """Pairs of conversations that are near about near pictures; either may yield to the other."""
-
-    later: Rows
-    earlier: Rows
-    similarity: npt.NDArray[np.float64]
 
 
 def decided(

@@ -10,7 +10,8 @@ from infinity_assets.store.tables import TableSpec
 
 #: Same pictures (by their bytes) and conversation.
 EXACT_PAIR: Final = "exact_pair"
-#: Pictures that are the same or near, one by one, and a conversation that is the same or near.
+#: Pictures that are the same or near, one by one, and a conversation that is the same or near; of records
+#: without words, the same labels and boxes.
 NEAR_PAIR: Final = "near_pair"
 #: Exchanges in common about the same pictures; distance 0 where the other has all of them.
 SHARED_TURNS: Final = "shared_turns"
@@ -53,8 +54,9 @@ DUPLICATE_LEDGER: Final = TableSpec(
             # <kind>:<sample_id>:<winner_id>, and :<image_id>:<winner_image_id> where pictures are joined
             pa.field("edge_id", pa.string(), nullable=False),
             pa.field("kind", pa.string(), nullable=False),
-            # 0 is equal. Of pictures: bits of 64 (same_image: 0). Of texts: 1 - Jaccard similarity. Of shared
-            # turns and questions: the share of the sample's own that the other lacks.
+            # 0 is equal. Of pictures: bits of 64 (same_image: 0). Of texts: 1 - Jaccard similarity. Of boxes:
+            # how far a side lies from the other's at most, as a share of the picture. Of shared turns and
+            # questions: the share of the sample's own that the other lacks.
             pa.field("distance", pa.float32(), nullable=False),
             pa.field("score", pa.float32()),  # likeness that the second witness of two pictures saw, 0 to 1
             pa.field("sample_id", pa.string(), nullable=False),  # the later one in the total order

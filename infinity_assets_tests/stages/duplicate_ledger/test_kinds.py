@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 from typing import Any
 
 import numpy as np
@@ -283,3 +284,35 @@ def test_near_duplicates_end_the_same_whatever_the_order_in_which_sources_arrive
         ends.append([store.require(table, name).data_version for table, name in tables])
     assert ends[0] == ends[1] == ends[2]
     assert {kind for kind, *_ in edges(site.platform("abc"))} >= {"near_image", "near_text", "shared_turns"}
+
+
+def coco(ids: int, *pictures: tuple[str, list[list[float]]]) -> dict[str, bytes]:
+    """Files of records that are boxes alone; ``ids`` is where upstream begins to count them."""
+    images = [{"id": i, "file_name": name} for i, (name, _) in enumerate(pictures)]
+    boxes = [
+        {"id": ids + 10 * i + k, "image_id": i, "category_id": 1, "bbox": box}
+        for i, (_, found) in enumerate(pictures)
+        for k, box in enumerate(found)
+    ]
+    body = {"images": images, "annotations": boxes, "categories": [{"id": 1, "name": "cat"}]}
+    return {"boxes.json": json.dumps(body).encode()}
+
+
+def test_records_of_the_same_boxes_about_near_pictures_are_duplicates(
+    site: Site, in_process: list[str]
+) -> None:
+    """No word is said in them, and upstream numbers its boxes anew in each copy."""
+    image = scene(9)
+    small = image.resize((256, 192), Image.Resampling.LANCZOS)
+    boxes = [[10.0, 20.0, 100.0, 60.0], [200.0, 100.0, 50.0, 90.0]]
+    scaled = [[0.8 * n for n in box] for box in reversed(boxes)]
+    reader = {"format": "coco", "instances": "boxes.json", "images": "{file_name}"}
+    files = {"1.png": encoded(image), "2.jpg": encoded(small, "jpeg", quality=90)}
+    site.add("one", {**coco(1, ("1.png", boxes)), **files}, reader=reader, priority=1)
+    copies = [("1.png", boxes), ("2.jpg", scaled), ("2.jpg", boxes)]
+    site.add("two", {**coco(500, *copies), **files}, reader=reader, priority=2)
+    platform = compared(site)
+    rows = platform.store.require(DEDUPED, "two").read().to_pylist()
+    assert [row["reason"] for row in rows] == ["near_pair", "near_pair", None]
+    assert rows[0]["distance"] == 0 and 0 <= rows[1]["distance"] < 0.02
+    assert platform.store.require(DEDUPED, "one").read().to_pylist()[0]["verdict"] == "keep"
