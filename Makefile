@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 HOME_DIR ?= demo_home
 
 .DEFAULT_GOAL := help
-.PHONY: help demo ui ram vllm test lint lock clean
+.PHONY: help demo ui ram vllm quality test lint lock clean
 
 help: ## List the commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
@@ -49,6 +49,15 @@ $(VLLM)/.built-0.32.0:
 	touch $@
 
 vllm: $(VLLM)/.built-0.32.0 ## Build the environment of a vLLM server for CPUs (2.5 GB, some minutes)
+
+QUALITY := .envs/quality
+# dbt is a program here, not an import: its pins stay out of the platform's environment.
+$(QUALITY)/.built: pyproject.toml
+	test -x $(QUALITY)/bin/python || $(PYTHON) -m venv $(QUALITY)
+	$(QUALITY)/bin/python -m pip install --quiet 'dbt-core>=1.11,<1.12' 'dbt-duckdb>=1.11,<1.12'
+	touch $@
+
+quality: $(QUALITY)/.built ## Build the environment of dbt, which `infinity quality` runs (200 MB)
 
 test: lint ## The whole test suite
 	$(BIN)/python -m pytest -n 2 --dist loadfile

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from infinity_assets.errors import CatalogueError
@@ -54,6 +54,36 @@ def _absolute(path: Path | None) -> str | None:
     return str(path.absolute()) if path is not None else None
 
 
+class Toleration(BaseModel):
+    """A taint that GPU work may run beside, as Kubernetes writes it."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    key: str
+    operator: Literal["Exists", "Equal"] = "Exists"
+    value: str | None = None
+    effect: Literal["NoSchedule", "PreferNoSchedule", "NoExecute"] | None = None
+
+    @model_validator(mode="after")
+    def _as_a_server_takes_it(self) -> Self:
+        if (self.operator == "Equal") != (self.value is not None):
+            raise ValueError("a toleration has a value with operator Equal, and none with Exists")
+        return self
+
+
+class GpuClass(BaseModel):
+    """Where steps with a GPU of one kind run on Kubernetes, and what else they get."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    node_selector: dict[str, str] = Field(default_factory=dict)
+    tolerations: tuple[Toleration, ...] = ()
+    priority_class: str | None = None
+    cpu: str | None = None  #: request and limit, for example ``8``
+    memory: str | None = None  #: request and limit, for example ``64Gi``; shared memory counts
+    shared_memory: str = "8Gi"  #: most of it, for steps that start a vLLM server
+
+
 class Settings(BaseSettings):
     """One deployment. Secrets are never settings: object stores read their own environment variables."""
 
@@ -77,9 +107,21 @@ class Settings(BaseSettings):
     tagger_image: str | None = None  #: container image with the model's libraries, on Kubernetes
     vllm_gpus: int = Field(default=1, ge=0)  #: GPUs of a step that starts a vLLM server, on Kubernetes
     vllm_image: str | None = None  #: container image with vLLM's environment, on Kubernetes
+    kubernetes: bool = False  #: runs are Jobs of a cluster, and say in their tags what they need there
+    gpu_classes: dict[str, GpuClass] = Field(default_factory=dict)  #: by name, as JSON; on Kubernetes
+    tagger_gpu_class: str | None = None  #: of a step that runs RAM++
+    vllm_gpu_class: str | None = None  #: of a step that starts a vLLM server
     ram_plus: RamPlusSettings = Field(default_factory=RamPlusSettings)
+    dbt: Path | None = None  #: the program dbt; see ``make quality`` where there is none beside Python
     preview_url: str = "http://127.0.0.1:3001"  #: where the sample pages are served
     dagster_url: str | None = None  #: where Dagster's pages are served, for links from a sample to its runs
+
+    @model_validator(mode="after")
+    def _known_classes(self) -> Self:
+        for name in ("tagger_gpu_class", "vllm_gpu_class"):
+            if (wanted := getattr(self, name)) is not None and wanted not in self.gpu_classes:
+                raise ValueError(f"{name} is {wanted}, which gpu_classes does not describe")
+        return self
 
     @property
     def store_root(self) -> str:

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any
 
 import pyarrow as pa
@@ -18,6 +19,7 @@ from infinity_assets.stages.verdicts import DROP, KEEP, QUARANTINE
 from infinity_assets.store.tables import Published, Shard, Store, Transaction
 
 EXAMPLES = 5
+KEPT_RUNS = 30  #: of a partition, whose check results are remembered
 
 
 def code_version(*parts: int) -> str:
@@ -44,6 +46,34 @@ def kept_policy(store: Store, policy: str) -> Mapping[str, Any] | None:
     """What was kept under a hash; None where nothing was."""
     found = store.objects.get(f"_policies/{policy}.json")
     return json.loads(found) if found is not None else None
+
+
+def keep_checks(store: Store, table: str, partition: str, run_id: str, checks: Sequence[CheckResult]) -> None:
+    """Remember what a run's checks found, passed or not, beside those of the last runs of the partition.
+
+    Two runs of one partition that end at once may lose one of the two: only the commit is exclusive.
+    """
+    earlier = [run for run in kept_checks(store, table, partition) if run["run_id"] != run_id]
+    found = [
+        {
+            "name": check.name,
+            "blocking": check.blocking,
+            "passed": check.passed,
+            "failed_rows": check.failed_rows,
+            "failing_ids": list(check.failing_ids),
+            "told": check.description,
+        }
+        for check in checks
+    ]
+    at = datetime.now(UTC).isoformat(timespec="seconds")
+    runs = [*earlier, {"run_id": run_id, "at": at, "checks": found}][-KEPT_RUNS:]
+    store.objects.put(f"_checks/{table}/{partition}.json", json.dumps(runs).encode())
+
+
+def kept_checks(store: Store, table: str, partition: str) -> list[dict[str, Any]]:
+    """The last runs of a partition, the oldest first: ``run_id``, ``at`` (ISO 8601, UTC) and ``checks``."""
+    found = store.objects.get(f"_checks/{table}/{partition}.json")
+    return json.loads(found) if found is not None else []
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,6 +182,7 @@ def publish(
         staged = previews.enter_context(transaction.preview(shards))
         part = None if fresh is None else previews.enter_context(transaction.preview(fresh))
         checks = (*audit(contract, transaction.spec.schema, staged, facts, part), *further_checks)
+    keep_checks(transaction.store, transaction.spec.name, transaction.partition, run_id, checks)
     if any(not c.passed and c.blocking for c in checks):
         raise CriticalCheckFailed(transaction.spec.name, transaction.partition, checks)
     published, committed = transaction.commit(
