@@ -11,6 +11,7 @@ import dagster as dg
 from infinity_assets.automation import schedules, sensors
 from infinity_assets.automation.benchmarks import benchmarks_read
 from infinity_assets.orchestration import jobs
+from infinity_assets.orchestration.links import Links
 from infinity_assets.orchestration.model_steps import scoring_step, synthesis_step, tagging_step
 from infinity_assets.orchestration.progress import Listener, nobody
 from infinity_assets.orchestration.resources import resources
@@ -51,25 +52,32 @@ def platform_defs(platform: Platform, listener: Listener = nobody) -> dg.Definit
     sources = source_partitions(platform.catalogue)
     benchmarks = benchmark_partitions(benchmarks_in(platform.catalogue))
     training_stages = training_stage_partitions()
+    links = Links(platform.settings.preview_url)
+    steps = jobs.ModelSteps(tagging_step(platform), synthesis_step(platform), scoring_step(platform))
+    described = jobs.on_kubernetes(steps, sources) if platform.settings.kubernetes else {}
+    by_name = {job.name: described.get(job.name, job) for job in jobs.ALL}
     return dg.Definitions(
-        assets=[
-            raw_assets(sources),
-            unified_assets(sources),
-            duplicate_ledger_assets(sources),
-            deduped_assets(sources),
-            tagged_assets(sources, tagging_step(platform)),
-            tag_associations_assets(),
-            synthesized_assets(sources, synthesis_step(platform)),
-            scored_assets(sources, scoring_step(platform)),
-            benchmark_fingerprints_assets(benchmarks),
-            filtered_assets(sources),
-            mixed_assets(training_stages),
-            *exported_assets(training_stages),
-        ],
-        jobs=jobs.ALL,
-        schedules=[schedules.nightly(sources)],
+        assets=dg.map_asset_specs(
+            lambda spec: spec.merge_attributes(metadata=links.asset(spec.key.to_user_string())),
+            [
+                raw_assets(sources),
+                unified_assets(sources),
+                duplicate_ledger_assets(sources),
+                deduped_assets(sources),
+                tagged_assets(sources, steps.tagging),
+                tag_associations_assets(),
+                synthesized_assets(sources, steps.synthesis),
+                scored_assets(sources, steps.scoring),
+                benchmark_fingerprints_assets(benchmarks),
+                filtered_assets(sources),
+                mixed_assets(training_stages),
+                *exported_assets(training_stages),
+            ],
+        ),
+        jobs=list(by_name.values()),
+        schedules=[schedules.nightly(sources, by_name)],
         sensors=[
-            sensors.converge(platform, sources),
+            sensors.converge(platform, sources, by_name),
             sensors.catalogue_changed(platform, sources),
             benchmarks_read(platform, benchmarks),
         ],

@@ -66,14 +66,19 @@ def check_specs(
 
 
 def check_results(
-    asset: str, partition: str, contract: Contract, results: Sequence[CheckResult], links: Links
+    asset: str,
+    partition: str,
+    contract: Contract,
+    results: Sequence[CheckResult],
+    links: Links,
+    run_id: str,
 ) -> list[dg.AssetCheckResult]:
     """The outcomes of one table's checks; failing rows are named by link, never shown."""
     names = {c.name: _shown(c)[0] for c in contract.checks}
     grouped: dict[str, list[CheckResult]] = {}
     for result in results:
         grouped.setdefault(names.get(result.name, result.name), []).append(result)
-    return [_check_result(asset, partition, name, group, links) for name, group in grouped.items()]
+    return [_check_result(asset, partition, name, group, links, run_id) for name, group in grouped.items()]
 
 
 def _shown(check: Check) -> tuple[str, str, bool]:
@@ -84,7 +89,7 @@ def _shown(check: Check) -> tuple[str, str, bool]:
 
 
 def _check_result(
-    asset: str, partition: str, name: str, group: Sequence[CheckResult], links: Links
+    asset: str, partition: str, name: str, group: Sequence[CheckResult], links: Links, run_id: str
 ) -> dg.AssetCheckResult:
     failed = [result for result in group if not result.passed]
     blocking = any(result.blocking for result in failed or group)
@@ -92,6 +97,10 @@ def _check_result(
     metadata: dict[str, dg.MetadataValue] = {
         "failed_rows": dg.MetadataValue.int(sum(result.failed_rows for result in group))
     }
+    for result in failed:
+        if result.failing_ids:  # an address is one click; Markdown is shown in a dialogue of its own
+            link = dg.MetadataValue.url(links.check(result.table, partition, result.name, run_id))
+            metadata["failing_samples" if len(group) == 1 else f"failing_samples: {result.name}"] = link
     if ids:
         metadata["failing_rows"] = links.rows(group[0].table, partition, ids)
     for result in group:

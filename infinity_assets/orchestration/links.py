@@ -24,6 +24,16 @@ class Links:
         query = "&".join(f"{k}={v}" for k, v in (("verdict", verdict), ("reason", reason)) if v)
         return f"{self.base.rstrip('/')}/stage/{table}/{partition}" + (f"?{query}" if query else "")
 
+    def asset(self, name: str) -> dict[str, dg.UrlMetadataValue]:
+        """What the page of an asset leads to, before anything is materialized."""
+        if name not in TABLES:
+            return {}
+        return {"samples": dg.MetadataValue.url(f"{self.base.rstrip('/')}/stage/{name}")}
+
+    def check(self, table: str, partition: str, name: str, run_id: str) -> str:
+        """The rows that failed a check in a run, as cards."""
+        return f"{self.base.rstrip('/')}/check/{table}/{partition}/{name}?run={run_id}"
+
     def row(self, partition: str, row_id: str) -> str | None:
         """The page of one row: a sample's card or a picture; None where it has none (a file, a shard)."""
         base = self.base.rstrip("/")

@@ -141,7 +141,7 @@ def stage_asset(
             for name in names:
                 listener(StageEvent(name, partition, "failed", seconds, error=line))
             if isinstance(error, CriticalCheckFailed):
-                yield from _failed_checks(stages, partition, error, links)
+                yield from _failed_checks(stages, partition, error, links, run.run_id)
             if isinstance(error, InfinityError):
                 conflict = isinstance(error, CommitConflict)
                 raise dg.Failure(str(error), allow_retries=conflict) from error
@@ -173,7 +173,9 @@ def _materialized(
         asset_key=stage.name,
         metadata=metadata,
         data_version=dg.DataVersion(result.published.data_version),
-        check_results=check_results(stage.name, partition, load_contract(stage.contract), checks, links),
+        check_results=check_results(
+            stage.name, partition, load_contract(stage.contract), checks, links, context.run.run_id
+        ),
     )
 
 
@@ -193,11 +195,11 @@ def _report_others(context: dg.AssetExecutionContext, output: StageOutput, links
 
 
 def _failed_checks(
-    stages: Sequence[StageAsset], partition: str, error: CriticalCheckFailed, links: Links
+    stages: Sequence[StageAsset], partition: str, error: CriticalCheckFailed, links: Links, run_id: str
 ) -> Iterator[dg.AssetCheckResult]:
     for stage in stages:
         own = [check for check in error.checks if check.table == stage.contract]
-        yield from check_results(stage.name, partition, load_contract(stage.contract), own, links)
+        yield from check_results(stage.name, partition, load_contract(stage.contract), own, links, run_id)
 
 
 def _drift(

@@ -88,7 +88,9 @@ def create_app(store: Store, hosts: list[str] | None = None, dagster: str | None
             Route("/style.css", page(_style), methods=["GET"]),
             Route("/icon.svg", page(_icon), methods=["GET"]),
             Route("/s/{sample_id:str}", page(_sample), methods=["GET"]),
+            Route("/stage/{stage:str}", page(_index), methods=["GET"]),
             Route("/stage/{stage:str}/{partition:str}", page(_stage), methods=["GET"]),
+            Route("/check/{table:str}/{partition:str}/{name:str}", page(_check), methods=["GET"]),
             Route("/image/{source:str}/{image_id:str}", page(_image), methods=["GET"]),
         ],
         middleware=[
@@ -132,8 +134,13 @@ async def _problem(request: Request, error: Exception) -> Response:
 
 
 def _index(store: Store, request: Request) -> Response:
-    cells = lookups.overview(store)
+    """Every partition of every stage, or of the one that the path names."""
     stages = list(lookups.TABLES)
+    if "stage" in request.path_params:
+        stages = [_checked(lookups.NAME, request.path_params["stage"], "no such stage")]
+        if stages[0] not in lookups.TABLES:
+            raise HTTPException(404, "no such stage")
+    cells = lookups.overview(store, stages)
     by_row: dict[str, dict[str, lookups.Cell]] = {}
     for cell in cells:
         by_row.setdefault(cell.partition, {})[cell.stage] = cell
@@ -194,6 +201,23 @@ def _stage(store: Store, request: Request) -> Response:
             **query,
         )
     )
+
+
+def _check(store: Store, request: Request) -> Response:
+    table, partition, name = (
+        _checked(lookups.NAME, request.path_params[part], f"no such {part}")
+        for part in ("table", "partition", "name")
+    )
+    run = request.query_params.get("run")
+    found = lookups.find_check(
+        store, table, partition, name, _checked(lookups.RUN, run, "no such run") if run else None
+    )
+    if found is None:
+        raise HTTPException(404, f"no result of the check {name} of {table} / {partition} is kept")
+    html = pages.render(
+        "check.html", table=table, partition=partition, check=found, dagster=request.app.state.dagster
+    )
+    return HTMLResponse(html)
 
 
 def _image(store: Store, request: Request) -> Response:

@@ -14,7 +14,7 @@ from infinity_assets.stages.duplicate_ledger.schema import DUPLICATE_LEDGER
 from infinity_assets.stages.filtered.schema import FILTERED
 from infinity_assets.stages.images.schema import IMAGES
 from infinity_assets.stages.mixed.schema import MIXED
-from infinity_assets.stages.publish import Counts, count
+from infinity_assets.stages.publish import Counts, count, kept_checks
 from infinity_assets.stages.raw.schema import RAW
 from infinity_assets.stages.scored.schema import AXES, SCORED
 from infinity_assets.stages.synthesized.schema import SYNTHESIS_PLAN, SYNTHESIS_QA, SYNTHESIZED
@@ -25,6 +25,8 @@ from infinity_assets.stages.verdicts import KEEP
 from infinity_assets.store.tables import Published, Store, TableSpec
 
 REASON: Final = re.compile(r"[a-z0-9_]{1,64}")
+NAME: Final = re.compile(r"[a-z0-9_]{1,64}")
+RUN: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
 VERDICT: Final = re.compile(r"keep|drop|quarantine")
 
 #: Tables in pipeline order, by the name that the Dagster UI shows.
@@ -84,6 +86,20 @@ class Listing:
 
 
 @dataclass(frozen=True, slots=True)
+class CheckPage:
+    """One check of one run, and the rows that failed it."""
+
+    name: str
+    told: str  #: what was promised, and what was found
+    passed: bool
+    blocking: bool
+    failed_rows: int
+    run_id: str
+    at: str  #: when, in ISO 8601
+    rows: tuple[Mapping[str, Any], ...]  #: as :func:`list_rows` gives them; of an unknown id the id alone
+
+
+@dataclass(frozen=True, slots=True)
 class Cell:
     """One published partition, for the index."""
 
@@ -124,6 +140,43 @@ def list_rows(
     return Listing(published, count(published.shards, published.rows), tuple(rows), more)
 
 
+def find_check(store: Store, table: str, partition: str, name: str, run_id: str | None) -> CheckPage | None:
+    """What a run's check found, and its failing rows as they are published now; None where it is not kept.
+
+    Args:
+        store: the tables.
+        table: that was checked.
+        partition: of it.
+        name: of the check, as its contract has it.
+        run_id: of the run; the last one that looked by default.
+    """
+    runs = [r for r in kept_checks(store, table, partition) if run_id is None or r["run_id"] == run_id]
+    found = next((c for r in runs[-1:] for c in r["checks"] if c["name"] == name), None)
+    if found is None:
+        return None
+    ids = found["failing_ids"]
+    spec = TABLES.get(table)
+    known: dict[str, Mapping[str, Any]] = {}
+    if spec is not None and spec.key == "sample_id" and ids:
+        columns = [c for c in ("sample_id", "verdict", "reason", "detail") if c in spec.schema.names]
+        for row in _rows(store, spec, partition, f"sample_id IN ({_quoted(ids)})", len(ids), columns):
+            known[row["sample_id"]] = row
+    rows = [{"sample_id": i, **known.get(i, {})} for i in ids]
+    samples = iter(_with_heads(store, [row for row in rows if SAMPLE_ID.fullmatch(row["sample_id"])]))
+    told = [next(samples) if SAMPLE_ID.fullmatch(row["sample_id"]) else row for row in rows]
+    run = runs[-1]
+    return CheckPage(
+        name,
+        found["told"],
+        found["passed"],
+        found["blocking"],
+        found["failed_rows"],
+        run["run_id"],
+        run["at"],
+        tuple(told),
+    )
+
+
 def find_image(store: Store, source: str, image_id: str) -> Mapping[str, Any] | None:
     """A picture that was decoded once: its bytes, format, width and height; None where there is none."""
     where = f"image_id = '{image_id}' AND verdict = '{KEEP}'"
@@ -131,10 +184,10 @@ def find_image(store: Store, source: str, image_id: str) -> Mapping[str, Any] | 
     return found[0] if found and found[0]["bytes"] is not None else None
 
 
-def overview(store: Store) -> list[Cell]:
-    """Every published partition of every table."""
+def overview(store: Store, stages: Sequence[str]) -> list[Cell]:
+    """Every published partition of these tables."""
     cells = []
-    for spec in TABLES.values():
+    for spec in (TABLES[name] for name in stages):
         for partition in store.partitions(spec):
             published = store.published(spec, partition)
             if published is not None:
@@ -175,7 +228,7 @@ def _rows(
 
 
 def _with_heads(store: Store, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Add each sample's first turn and first picture; a mix has samples of many sources."""
+    """Add each sample's first turn and its first picture, if that can be shown; a mix has many sources."""
     by_source: dict[str, list[str]] = {}
     for row in rows:
         by_source.setdefault(row["sample_id"].rsplit("-", 1)[0], []).append(row["sample_id"])
@@ -185,14 +238,26 @@ def _with_heads(store: Store, rows: list[dict[str, Any]]) -> list[dict[str, Any]
         for spec in (UNIFIED, SYNTHESIZED):
             for row in _rows(store, spec, source, f"sample_id IN ({_quoted(ids)})", len(ids), columns):
                 heads[row["sample_id"]] = row
+    shown = {
+        s: _decoded(store, s, [h["image_ids"][0] for h in heads.values() if h["image_ids"]])
+        for s in by_source
+    }
     result = []
     for row in rows:
         head = heads.get(row["sample_id"], {"turns": [], "image_ids": []})
         text = next((t["text"] for t in head["turns"] if t["role"] != "system"), "")
-        image = head["image_ids"][0] if head["image_ids"] else None
         source = row["sample_id"].rsplit("-", 1)[0]
+        image = next((i for i in head["image_ids"][:1] if i in shown[source]), None)
         result.append({**row, "source": source, "text": text[:240], "image_id": image})
     return result
+
+
+def _decoded(store: Store, source: str, image_ids: Sequence[str]) -> set[str]:
+    """Those of a source's pictures that can be shown."""
+    if not image_ids:
+        return set()
+    where = f"image_id IN ({_quoted(image_ids)}) AND verdict = '{KEEP}'"
+    return {row["image_id"] for row in _rows(store, IMAGES, source, where, len(image_ids), ["image_id"])}
 
 
 def _quoted(ids: Sequence[str]) -> str:

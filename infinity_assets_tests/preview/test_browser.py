@@ -15,7 +15,9 @@ from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.by import By
 
 from infinity_assets.definitions import platform_defs
+from infinity_assets.platform import Platform
 from infinity_assets.preview.app import create_app
+from infinity_assets.quality import contract
 from infinity_assets_tests.orchestration.small import small_platform
 
 pytestmark = pytest.mark.skipif(
@@ -24,24 +26,59 @@ pytestmark = pytest.mark.skipif(
 )
 
 
+#: A promise that no question keeps, so that there is a red check to begin from.
+PROMISE = """  - type: range
+    name: long_questions
+    severity: warn
+    description: a question has a thousand tokens
+    column: question_tokens
+    min: 1000
+drift:"""
+
+
 @pytest.fixture(scope="module")
-def pages(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    platform = small_platform(tmp_path_factory.mktemp("pages"))
-    definitions = platform_defs(platform)
-    for name in ("alpha", "beta"):
-        assert definitions.resolve_job_def("source_pipeline").execute_in_process(partition_key=name).success
+def broken_promise(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    folder = shutil.copytree(contract.FOLDER, tmp_path_factory.mktemp("contracts") / "contracts")
+    unified = folder / "unified.yaml"
+    unified.write_text(unified.read_text().replace("drift:", PROMISE))
+    contract.load_contract.cache_clear()
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(contract, "FOLDER", folder)
+        yield
+    contract.load_contract.cache_clear()
+
+
+@pytest.fixture(scope="module")
+def red(broken_promise: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, str, str]]:
+    """The pages' address, the one that Dagster shows beside the failed check, and the run that it is of."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    app = create_app(platform.store)
+    address = f"http://127.0.0.1:{port}"
+    small = small_platform(tmp_path_factory.mktemp("pages"))
+    platform = Platform(small.settings.model_copy(update={"preview_url": address}))
+    definitions = platform_defs(platform)
+    link = run_id = ""
+    for name in ("alpha", "beta"):
+        result = definitions.resolve_job_def("source_pipeline").execute_in_process(partition_key=name)
+        assert result.success
+        for evaluation in result.get_asset_check_evaluations():
+            if not evaluation.passed:
+                link, run_id = str(evaluation.metadata["failing_samples"].value), result.run_id
+    app = create_app(platform.store, dagster="http://127.0.0.1:9")
     server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=port, log_level="error"))
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
     while not server.started:
         time.sleep(0.05)
-    yield f"http://127.0.0.1:{port}"
+    yield address, link, run_id
     server.should_exit = True
     thread.join(10)
+
+
+@pytest.fixture(scope="module")
+def pages(red: tuple[str, str, str]) -> str:
+    return red[0]
 
 
 @pytest.fixture(scope="module")
@@ -95,3 +132,27 @@ def test_pages_ask_nobody_else_and_run_no_script(pages: str, browser: webdriver.
     assert all(address.startswith(pages) for address in asked)
     assert browser.find_elements(By.TAG_NAME, "script") == []
     assert [entry for entry in browser.get_log("browser") if entry["level"] == "SEVERE"] == []
+
+
+def test_from_a_red_check_to_a_failing_sample_in_two_clicks_and_from_there_to_its_runs(
+    red: tuple[str, str, str], browser: webdriver.Chrome
+) -> None:
+    """Whoever doubts a check must see the samples behind it, and whatever touched them, at once."""
+    address, link, run_id = red
+    assert link.startswith(f"{address}/check/unified/beta/long_questions")
+    browser.get(link)  # the first click: Dagster shows this address beside the check
+    shown = browser.find_element(By.TAG_NAME, "main").text
+    assert "a question has a thousand tokens" in shown and "Which colour fills this" in shown
+    cards = browser.find_elements(By.CSS_SELECTOR, "a.sample")
+    assert len(cards) == 2
+    pictures = browser.find_elements(By.CSS_SELECTOR, "a.sample img")
+    assert all(browser.execute_script("return arguments[0].naturalWidth > 0", p) for p in pictures)
+    cards[0].click()  # the second
+    assert "/s/beta-" in browser.current_url
+    runs = browser.find_elements(By.CSS_SELECTOR, f'a[href$="/runs/{run_id}"]')
+    assert runs, "a sample leads to the runs that touched it"
+    for step in browser.find_elements(By.CSS_SELECTOR, "details summary"):
+        browser.execute_script("arguments[0].parentElement.open = true", step)
+    text = browser.find_element(By.TAG_NAME, "main").text.lower()
+    for told in ("code version", "upstream revision", "where it goes", "rows.json", "luminance"):
+        assert told in text

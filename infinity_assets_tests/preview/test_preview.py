@@ -12,8 +12,10 @@ from starlette.testclient import TestClient
 from infinity_assets.definitions import platform_defs
 from infinity_assets.preview.app import create_app
 from infinity_assets.preview.pages import SHOWN_CHARACTERS, printable
+from infinity_assets.quality.audit import CheckResult
 from infinity_assets.stages.deduped.schema import DEDUPED
 from infinity_assets.stages.images.schema import IMAGES
+from infinity_assets.stages.publish import keep_checks
 from infinity_assets.stages.unified.schema import UNIFIED
 from infinity_assets_tests.orchestration.small import add_source, small_platform, write_spec
 
@@ -106,6 +108,30 @@ def test_lists_filter_by_verdict_and_reason(client, store):
     assert client.get("/stage/deduped/beta?page=1").text.count('class="row"') == 0
 
 
+def test_a_check_shows_its_failing_rows_as_cards_and_foreign_ids_as_text(client, store):
+    """A red check that leads to nothing, or to a page that an id can take over, is worse than a count."""
+    assert "passed" in client.get("/check/unified/alpha/columns").text
+    (kept,) = ids(store, "hostile", "verdict = 'keep'")
+    (lost,) = ids(store, "hostile", "verdict = 'quarantine'")
+    odd = '"><script>alert(1)</script>'
+    found = CheckResult(
+        "odd_rows", "unified", False, True, "<b>promise</b>", 7, (lost, odd, kept, "x-" + "0" * 32)
+    )
+    keep_checks(store, "unified", "hostile", "some-run", [found])
+    page = client.get("/check/unified/hostile/odd_rows?run=some-run").text
+    assert page.count('class="sample"') == 4 and "7 rows failed; the first 4 are here" in page
+    assert page.index(lost) < page.index("&lt;script&gt;alert(1)") < page.index(kept)
+    assert "missing_image" in page and "not in the published table" in page
+    assert "<script" not in page and "&lt;b&gt;promise" in page and "Nothing was committed" in page
+    assert f"/s/{kept}" in page and client.get(f"/s/{kept}").status_code == 200
+
+
+def test_a_stage_lists_its_partitions(client):
+    """The page of an asset in Dagster leads here."""
+    page = client.get("/stage/deduped").text
+    assert "/stage/deduped/alpha" in page and "/stage/deduped/beta" in page and "/stage/unified/" not in page
+
+
 @pytest.mark.parametrize(
     "path",
     [
@@ -115,6 +141,12 @@ def test_lists_filter_by_verdict_and_reason(client, store):
         "/s/alpha-" + "0" * 31 + "'",
         "/s/..%2f..%2fetc%2fpasswd",
         "/s/nosuch-" + "0" * 32,
+        "/stage/nosuch",
+        "/check/unified/alpha/nosuch",
+        "/check/unified/alpha/..",
+        "/check/..%2f..%2fetc/alpha/columns",
+        "/check/unified/alpha/columns?run=..%2f..",
+        "/check/unified/alpha/columns?run=" + "0" * 36,
         "/stage/unified/..",
         "/stage/unified/%2e%2e",
         "/stage/unified/nosuch",
