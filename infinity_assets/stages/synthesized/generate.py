@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
 import polars as pl
@@ -19,6 +20,7 @@ from infinity_assets.stages.synthesized.asking import (
     read_question,
     read_relevance,
 )
+from infinity_assets.stages.synthesized.costs import Cost, cost_of
 from infinity_assets.stages.synthesized.facts import Facts
 from infinity_assets.stages.synthesized.lines import LINE_FIELDS, question_similarity
 from infinity_assets.stages.synthesized.policy import SynthesisPolicy
@@ -33,6 +35,19 @@ GROUP: Final = 64
 PASSING: Final = frozenset({"engine_error", "engine_died"})
 #: Not sent at all: the budget was spent.
 UNSENT: Final = "budget_spent"
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """Lines without a verdict, in the plan's order, and what each of them cost."""
+
+    lines: pl.DataFrame  #: of :data:`~infinity_assets.stages.synthesized.lines.LINE_FIELDS`
+    costs_by_line: Sequence[Sequence[Cost]]  #: by request; none by rules
+
+    @property
+    def costs(self) -> list[Cost]:
+        """Of all requests."""
+        return [cost for line in self.costs_by_line for cost in line]
 
 
 class Voices(Protocol):
@@ -60,7 +75,7 @@ def write_by_model(
     voices: Voices,
     taxonomy: Taxonomy,
     policy: SynthesisPolicy,
-) -> pl.DataFrame:
+) -> Written:
     """Every planned line as far as it came, without a verdict.
 
     A line that fails at a step is asked nothing further: its question is not new, or not relevant, its score
@@ -75,9 +90,6 @@ def write_by_model(
         voices: the models.
         taxonomy: the tree.
         policy: thresholds.
-
-    Returns:
-        The columns of :data:`LINE_FIELDS` in the plan's order.
 
     Raises:
         EngineError: an engine as a whole does not work. What was answered is kept.
@@ -115,7 +127,8 @@ def write_by_model(
     if voices.model("scorer") is not None:
         loss = each(lambda i, picture: asker.loss(picture, said(i), rows[i]["answer"]))
         work.step("loss", "scorer", good, loss, lambda i, reply: read_loss(reply, rows[i]["answer"]))
-    return pl.DataFrame(pl.from_arrow(pa.Table.from_pylist(rows, schema=pa.schema(LINE_FIELDS))))
+    table = pa.Table.from_pylist(rows, schema=pa.schema(LINE_FIELDS))
+    return Written(pl.DataFrame(pl.from_arrow(table)), work.costs)
 
 
 Build = Callable[[Sequence[int], Sequence[Picture]], Iterator[Request]]
@@ -126,6 +139,7 @@ class _Work:
 
     def __init__(self, rows: Sequence[Row], shown: Shown, voices: Voices) -> None:
         self._rows, self._shown, self._voices = rows, shown, voices
+        self.costs: list[list[Cost]] = [[] for _ in rows]
 
     def step(
         self,
@@ -151,7 +165,7 @@ class _Work:
                     sent.append((i, request.prompt))
                     yield request
 
-        replies = self._voices.ask(role, requests())
+        replies, model = self._voices.ask(role, requests()), self._voices.model(role) or ""
         for (i, prompt), reply in zip(sent, replies, strict=True):
             row = self._rows[i]
             if reply.problem != UNSENT:
@@ -160,6 +174,7 @@ class _Work:
                 row["prompt_tokens"] += reply.usage.prompt_tokens
                 row["completion_tokens"] += reply.usage.completion_tokens
                 row["cost"] += reply.paid
+                self.costs[i].append(cost_of(prompt, model, reply))
             row |= read(i, reply)
             if row["problem"] is not None:
                 row["problem_step"] = step

@@ -110,12 +110,10 @@ class _Work:
         writer = self.read.writer(facts)
         plan, planned = self._plan(facts, writer)
         by_id = {fact.image_id: fact for fact in facts}
-        lines, talks = [], []
-        for part in _parts(plan):
-            about = {image_id: by_id[image_id] for image_id in part.column("image_id").to_pylist()}
-            line = self._lines(part, about, writer)
-            lines.append(line)
-            talks.append(self._talks(line, about))
+        parts = _parts(plan)
+        about = [{i: by_id[i] for i in part.column("image_id").to_pylist()} for part in parts]
+        lines = self._lines(parts, about, writer)
+        talks = [self._talks(line, facts_of) for line, facts_of in zip(lines, about, strict=True)]
         leaves = [leaf for shard in lines for leaf in shard.stats["kept_leaves"]]
         table = coverage(facts, plan, leaves)
         told = {"engine": self.policy.engine, "policy": f"{self.policy.name}@{self.policy.version}"}
@@ -186,30 +184,44 @@ class _Work:
         key = key_of(SYNTHESIS_PLAN.name, PLAN_VERSION, table_digest(plan))
         return plan, self.transactions[SYNTHESIS_PLAN.name].stage(key, plan, stats)
 
-    def _lines(self, part: pa.Table, about: dict[str, Facts], writer: Writer) -> Shard:
+    def _lines(
+        self, parts: Sequence[pa.Table], about: Sequence[dict[str, Facts]], writer: Writer
+    ) -> list[Shard]:
+        """A shard for each part: what is missing is written, several parts at once where a model writes."""
         transaction = self.transactions[SYNTHESIS_QA.name]
+        keys = [self._key(part, facts, writer) for part, facts in zip(parts, about, strict=True)]
+        have = {key: transaction.have(key) or transaction.have(self._within(key)) for key in keys}
+        missing = [place for place, key in enumerate(keys) if have[key] is None]
+        for first in range(0, len(missing), writer.together):
+            group = missing[first : first + writer.together]
+            rows = [row for place in group for row in parts[place].to_pylist()]
+            written = writer.write(rows, {i: fact for place in group for i, fact in about[place].items()})
+            self.costs += ledger(written.costs)
+            begin = 0
+            for place in group:
+                end = begin + parts[place].num_rows
+                costs = [cost for line in written.costs_by_line[begin:end] for cost in line]
+                have[keys[place]] = self._staged(keys[place], written.lines[begin:end], costs)
+                begin = end
+        return [shard for key in keys if (shard := have[key]) is not None]
+
+    def _key(self, part: pa.Table, about: dict[str, Facts], writer: Writer) -> str:
         told = sorted(about.values(), key=lambda fact: fact.image_id)
-        key = key_of(
-            SYNTHESIS_QA.name,
-            LINES_VERSION,
-            writer.made_by,
-            self.policy.keeping,
-            table_digest(part),
-            told,
-        )
-        within = key_of(key, "within", self.policy.budget)
-        shard = transaction.have(key) or transaction.have(within)
-        if shard is not None:
-            return shard
-        written = writer.write(part.to_pylist(), about)
-        self.costs += written.costs
-        table = decide(written.lines, [leaf.name for leaf in self.taxonomy.group("ocr")], self.policy)
-        stats = _line_stats(table) | {"costs": to_json(ledger(written.costs))}
+        decided = (writer.made_by, self.policy.keeping, table_digest(part))
+        return key_of(SYNTHESIS_QA.name, LINES_VERSION, *decided, told)
+
+    def _within(self, key: str) -> str:
+        """The key of lines that the budget cut short."""
+        return key_of(key, "within", self.policy.budget)
+
+    def _staged(self, key: str, lines: pl.DataFrame, costs: Sequence[Cost]) -> Shard:
+        table = decide(lines, [leaf.name for leaf in self.taxonomy.group("ocr")], self.policy)
+        stats = _line_stats(table) | {"costs": to_json(ledger(costs))}
         if stats["passing"]:  # under a key of its own: the next run does not find it, and asks again
             key = key_of(key, "passing", self.run_id)
         elif stats["unsent"]:
-            key = within
-        return transaction.stage(key, table, stats)
+            key = self._within(key)
+        return self.transactions[SYNTHESIS_QA.name].stage(key, table, stats)
 
     def _talks(self, lines: Shard, about: dict[str, Facts]) -> Shard:
         transaction = self.transactions[SYNTHESIZED.name]

@@ -1,8 +1,8 @@
-"""The models of the three roles, opened when they are first asked, with kept replies, budget and costs."""
+"""The models of the three roles, opened when they are first asked, with kept replies and budget."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from contextlib import ExitStack
 from functools import cached_property
 from typing import TYPE_CHECKING, Final
@@ -15,8 +15,6 @@ from infinity_assets.models.vlm.engine import Engine
 from infinity_assets.models.vlm.engines import open_engine
 from infinity_assets.models.vlm.replies import Reply
 from infinity_assets.models.vlm.requests import Request
-from infinity_assets.stages.synthesized.costs import Cost, cost_of
-from infinity_assets.stages.synthesized.generate import UNSENT
 
 if TYPE_CHECKING:
     from infinity_assets.platform import Platform
@@ -47,7 +45,6 @@ class OpenVoices:
         self.currency = currencies[0]
         self.budget = Budget(policy.budget, counts_kept=True)
         self._engines: dict[str, Engine] = {}
-        self._costs: list[Cost] = []
 
     def model(self, role: str) -> str | None:
         """Name and revision of the model of a role; null where nobody has it."""
@@ -63,33 +60,15 @@ class OpenVoices:
         Raises:
             EngineError: the engine as a whole does not work. What was answered is kept.
         """
-        name, model = self._roles[role], self.model(role) or ""
-        prompts: list[str] = []
-
-        def noted() -> Iterator[Request]:
-            for request in requests:
-                prompts.append(request.prompt)
-                yield request
-
-        replies = complete_all(
+        name = self._roles[role]
+        return complete_all(
             self._engine(name),
-            noted(),
+            requests,
             cache=self._cache,
             budget=self.budget,
             prices=self._platform.engine(name).prices,
             concurrency=IN_HAND,
         )
-        self._costs += [
-            cost_of(prompt, model, reply)
-            for prompt, reply in zip(prompts, replies, strict=True)
-            if reply.problem != UNSENT
-        ]
-        return replies
-
-    def take_costs(self) -> list[Cost]:
-        """Of all requests since the last call."""
-        taken, self._costs = self._costs, []
-        return taken
 
     @cached_property
     def _cache(self) -> ReplyCache:

@@ -5,20 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from contextlib import ExitStack
-from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Protocol
-
-import polars as pl
 
 from infinity_assets.errors import CatalogueError
 from infinity_assets.models.vlm.loss import LOSS_PROMPT
 from infinity_assets.stages.images.stored import StoredPictures
 from infinity_assets.stages.synthesized.asking import ASKING_VERSION, Asker
-from infinity_assets.stages.synthesized.costs import Cost
 from infinity_assets.stages.synthesized.examples import SeedSet
 from infinity_assets.stages.synthesized.facts import Facts
-from infinity_assets.stages.synthesized.generate import write_by_model
+from infinity_assets.stages.synthesized.generate import Written, write_by_model
 from infinity_assets.stages.synthesized.lines import write_by_rules
 from infinity_assets.stages.synthesized.prompt_files import load_prompts
 from infinity_assets.stages.synthesized.rules import RULES_VERSION, possible_leaves
@@ -33,16 +29,10 @@ if TYPE_CHECKING:
     from infinity_assets.platform import Platform
 
 
-@dataclass(frozen=True, slots=True)
-class Written:
-    """Lines without a verdict, and what they cost."""
-
-    lines: pl.DataFrame  #: of :data:`~infinity_assets.stages.synthesized.lines.LINE_FIELDS`
-    costs: Sequence[Cost]
-
-
 class Writer(Protocol):
     """Writes, checks and judges planned lines."""
+
+    together: int  #: shards that are written at once
 
     @property
     def made_by(self) -> str:
@@ -60,6 +50,8 @@ class Writer(Protocol):
 
 class RulesWriter:
     """Questions and answers that follow from annotations: no model, no cost."""
+
+    together = 1
 
     def __init__(self, seed: int, labels: Sequence[str]) -> None:
         """``labels``: of all pictures of the source, sorted; what may be asked for and not be there."""
@@ -80,11 +72,13 @@ class RulesWriter:
 
     def write(self, plan: Sequence[Mapping[str, Any]], facts: Mapping[str, Facts]) -> Written:
         """See :class:`Writer`."""
-        return Written(write_by_rules(plan, facts, self._labels, self._seed), ())
+        return Written(write_by_rules(plan, facts, self._labels, self._seed), [()] * len(plan))
 
 
 class ModelWriter:
     """The models that ``synthesis.yaml`` names."""
+
+    together = 8  # each step waits for its slowest request: over more lines a GPU idles less (our choice)
 
     def __init__(
         self,
@@ -133,7 +127,7 @@ class ModelWriter:
         Raises:
             EngineError: an engine as a whole does not work. What was answered is kept.
         """
-        lines = write_by_model(
+        return write_by_model(
             plan,
             facts,
             lambda ids: read_to_send(self._stored, ids),
@@ -143,7 +137,6 @@ class ModelWriter:
             self._taxonomy,
             self._policy,
         )
-        return Written(lines, self.voices.take_costs())
 
     @cached_property
     def _stored(self) -> StoredPictures:

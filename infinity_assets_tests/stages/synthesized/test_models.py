@@ -252,6 +252,26 @@ def test_another_source_with_the_same_pictures_pays_nothing(source):
     assert result.qa.counts.rows == 12 and len(server.requests) == before
 
 
+def test_shards_that_are_written_together_keep_their_own_lines_and_costs(source, monkeypatch):
+    """Lost otherwise: a shard that holds another one's answers, or costs that are told twice."""
+    monkeypatch.setattr("infinity_assets.stages.synthesized.stage.SHARD_LINES", 3)
+    with serve() as server:
+        result = run(source, server)
+    shards = result.qa.published.shards
+    assert len(shards) > 2 and len(server.requests) == 48
+    for shard in shards:
+        rows = result.qa.published.read_shard(shard).to_pylist()
+        assert sum(cost["cost"] for cost in shard.stats["costs"]) == pytest.approx(
+            sum(r["cost"] for r in rows)
+        )
+    planned = {row["line_id"]: row for row in result.plan.published.read().to_pylist()}
+    for row in lines(result):
+        told = planned.pop(row["line_id"])
+        assert all(row[name] == told[name] for name in ("image_id", "instruction_l3", "style", "parent_ids"))
+    assert not planned
+    assert sum(cost.spent for cost in result.costs) == pytest.approx(48 * PRICE)
+
+
 def test_a_source_that_grows_pays_for_its_new_picture_alone_and_the_sensor_asks_for_it(site):
     """Lost otherwise: all of a source is paid for again for each row that comes, or that row is forgotten."""
     add_pictures(site, "pictures", 6)
