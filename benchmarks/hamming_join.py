@@ -165,14 +165,16 @@ def main() -> None:
         print(json.dumps(added(count) if kind == "added" else child(kind, count, radius)))
         return
     figures: dict[str, float] = {}
-    met = True
+    missed: list[str] = []
     sizes = [int(size * 1e6) for size in sorted(args.sizes)]
     for kind, radius in RADIUS.items():
         runs = [in_child(kind, size, radius) for size in sizes]
         for size, run in zip(sizes, runs, strict=True):
             figures |= {f"{kind}_{size}_{name}": value for name, value in run.items()}
-            met &= run["planted_recall"] == 1 and run["sample_wrong"] == 0
-            met &= run["wall_s"] <= 60 * MINUTES and run["peak_rss_mb"] <= 1024 * GIBIBYTES
+            if run["planted_recall"] < 1 or run["sample_wrong"]:
+                missed.append(f"{kind} {size:,}: not exact")
+            if run["wall_s"] > 60 * MINUTES or run["peak_rss_mb"] > 1024 * GIBIBYTES:
+                missed.append(f"{kind} {size:,}: {run['wall_s']:.0f} s and {run['peak_rss_mb']} MB")
         if len(sizes) > 1:
             ratio = runs[-1]["cpu_s"] / runs[0]["cpu_s"]
             figures[f"{kind}_growth_exponent"] = round(math.log(ratio) / math.log(sizes[-1] / sizes[0]), 3)
@@ -183,19 +185,26 @@ def main() -> None:
     for radius in args.radii:
         run = in_child("image", sizes[0], radius)
         figures[f"image_{sizes[0]}_radius_{radius}_cpu_s"] = run["cpu_s"]
-        met &= run["planted_recall"] == 1 and run["sample_wrong"] == 0
+        if run["planted_recall"] < 1 or run["sample_wrong"]:
+            missed.append(f"radius {radius}: not exact")
     more = in_child("added", int(args.added_to * 1e6), RADIUS["image"])
     figures |= more
-    met &= more["pairs_differ"] == 0 and more["added_wall_s"] <= 10
-    met &= more["added_wall_s"] <= 0.15 * more["whole_wall_s"]
+    if more["pairs_differ"]:
+        missed.append("what is added and what is there give other pairs than the whole")
+    share = more["added_cpu_s"] / more["whole_cpu_s"]
+    figures["added_share_of_cpu"] = round(share, 3)
+    if more["added_wall_s"] > 10 or share > 0.15:
+        missed.append(
+            f"a hundredth more takes {more['added_wall_s']:.1f} s and {share:.0%} of the whole's CPU"
+        )
     measured_at_full_size = sizes[-1] >= 100_000_000
     report(
         "hamming_join",
         figures,
         f"exact; 100 million within {MINUTES} minutes and {GIBIBYTES} GiB on 2 cores; "
         "a hundredth added to 10 million within 10 s and 15 % of the whole",
-        met if measured_at_full_size or not met else None,
-        "" if measured_at_full_size else "100 million were not among the sizes",
+        False if missed else True if measured_at_full_size else None,
+        "; ".join(missed) or ("" if measured_at_full_size else "100 million were not among the sizes"),
     )
 
 

@@ -88,7 +88,9 @@ def _pass(few: Hashes, many: Hashes, scheme: Scheme, chosen: tuple[int, ...]) ->
     set_aside: list[Positions] = []  # run and position of those that meet a long run
     for start in range(0, len(many), CHUNK):
         keys = _key(many[start : start + CHUNK], scheme, chosen)
-        at = np.flatnonzero(occurs[keys])
+        at = np.flatnonzero(
+            occurs.take(keys, mode="clip")
+        )  # all are in range: looking for that costs as much
         run = np.searchsorted(runs, keys[at])
         at += start
         if heavy.any():
