@@ -26,6 +26,7 @@ from infinity_assets.stages.duplicate_ledger.schema import DUPLICATE_LEDGER
 from infinity_assets.stages.duplicate_ledger.stage import materialize_duplicate_ledger
 from infinity_assets.stages.images.schema import IMAGES
 from infinity_assets.stages.unified.schema import UNIFIED
+from infinity_assets.store.objects import Objects
 from infinity_assets.store.tables import TableSpec
 from infinity_assets_tests.conftest import Row, Site
 
@@ -223,3 +224,28 @@ def test_a_source_that_meets_nothing_decides_nothing_else_again(
     own, others = materialize_duplicate_ledger(made.site.platform(), "bees", "run")
     assert not others
     assert (own.notes["samples_compared"], own.notes["samples_decided_again"]) == (5, 2)
+
+
+def test_a_form_that_becomes_crowded_by_a_new_text_joins_none_whatever_came_first(tmp_path: Path) -> None:
+    """Lost otherwise: near copies of a form's first entries stay joined if they came early, and else not."""
+    words = [WORDS[i] for i in np.random.default_rng(3).integers(0, len(WORDS), 80)]
+    talks = [conversation_of(Exchanges().of([("user", " ".join([*words, f"end{i}"]))])) for i in range(140)]
+    keys = np.array([[i, i] for i in range(len(talks))], np.uint64)
+    signed = np.frombuffer(b"".join(s or b"" for s in text_signatures(talks)), np.uint8).reshape(
+        len(talks), -1
+    )
+    none = keys[:0], signed[:0]
+
+    def near(objects: Objects, count: int, gone: tuple[Any, Any] = none) -> set[tuple[int, int]]:
+        def read(wanted: np.ndarray) -> list[Any]:
+            return [talks[i] for i in wanted.tolist()]
+
+        found = near_texts.near_texts(keys[:count], signed[:count], read, objects, gone)
+        return set(zip(found.left.tolist(), found.right.tolist(), strict=True))
+
+    slowly, at_once = Objects(str(tmp_path / "slowly")), Objects(str(tmp_path / "at_once"))
+    few = near(slowly, 60)
+    assert few, "some of a form are joined while they are few"
+    crowded = near(slowly, len(talks))
+    assert crowded == near(at_once, len(talks)) and few - crowded
+    assert near(slowly, 60, (keys, signed)) == few, "and again when the others are gone"
