@@ -20,6 +20,7 @@ from infinity_assets.stages.scored.schema import SCORED
 from infinity_assets.stages.synthesized.schema import SYNTHESIS_PLAN, SYNTHESIS_QA, SYNTHESIZED
 from infinity_assets.stages.unified.schema import UNIFIED
 from infinity_assets.stages.verdicts import KEEP
+from infinity_assets.store.reading import ReadingStore
 from infinity_assets.store.shards import TableSpec
 from infinity_assets.store.tables import Published, Store
 
@@ -280,7 +281,11 @@ def _edges(reader: Reader, source: str, sample_id: str, first: Found) -> tuple[E
 
     def later(name: str) -> list[Found]:
         theirs = reader.published(DUPLICATE_LEDGER, name)
-        if theirs is None or not _joins(theirs, source):
+        if theirs is None or not theirs.rows or not _joins(theirs, source):
+            return []
+        if isinstance(reader.store, ReadingStore) and not reader.store.may_hold(
+            theirs, "winner_id", sample_id
+        ):
             return []
         return reader.find(DUPLICATE_LEDGER, name, f"winner_id = '{sample_id}'", SHOWN)
 

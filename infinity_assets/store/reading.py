@@ -9,6 +9,10 @@ from pathlib import Path
 from threading import Lock
 from typing import Any, Final
 
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
 from infinity_assets.store.published import Published
 from infinity_assets.store.shards import TableSpec
 from infinity_assets.store.tables import Store
@@ -16,6 +20,9 @@ from infinity_assets.store.tables import Store
 #: Of indexes, and as much again of what describes the tables.
 CACHE_BYTES: Final = 64 << 20
 KEPT: Final = 1024  #: tables that are kept open
+TAILS: Final = 8_000_000  #: values of id columns that are remembered, 8 bytes each
+DIGITS: Final = 15  #: of hex, which a 64-bit integer holds
+LARGE: Final = 1_000_000  #: rows from which on a column is asked through its index instead
 
 
 class ReadingStore(Store):
@@ -34,6 +41,7 @@ class ReadingStore(Store):
         )
         self._kept: OrderedDict[tuple[str, int, str], tuple[str, Published | None]] = OrderedDict()
         self._lock = Lock()
+        self._tails: OrderedDict[tuple[str, int, str, str, str], npt.NDArray[np.int64]] = OrderedDict()
 
     def published(self, spec: TableSpec, partition: str) -> Published | None:
         """See :meth:`Store.published`."""
@@ -59,3 +67,28 @@ class ReadingStore(Store):
             while len(self._kept) > KEPT:
                 self._kept.popitem(last=False)
         return found
+
+    def may_hold(self, table: Published, column: str, value: str) -> bool:
+        """Whether a column of ids that end in hex digits may have a value; False is certain.
+
+        A page asks every ledger of the store for one sample, and nearly none has it.
+        """
+        if table.rows > LARGE:
+            return True
+        key = (table.uri, table.version, table.data_version, table.run_id, column)
+        with self._lock:
+            tails = self._tails.get(key)
+        if tails is None:
+            tails = _tails(pl.Series(pl.from_arrow(table.read([column]).column(column))))
+            with self._lock:
+                self._tails[key] = tails
+                while sum(map(len, self._tails.values())) > TAILS:
+                    self._tails.popitem(last=False)
+        wanted = int(value[-DIGITS:], 16)
+        at = int(np.searchsorted(tails, wanted))
+        return at < len(tails) and int(tails[at]) == wanted
+
+
+def _tails(ids: pl.Series) -> npt.NDArray[np.int64]:
+    """The last digits of ids as sorted numbers."""
+    return np.sort(ids.str.tail(DIGITS).str.to_integer(base=16).to_numpy())

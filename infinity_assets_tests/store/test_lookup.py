@@ -127,6 +127,23 @@ def test_a_server_sees_what_was_published_since_and_a_store_that_was_made_anew(s
     assert again.version == grown.version and find(again, 39) == [] and find(again, 139)[0]["n"] == 139
 
 
+def test_what_a_server_remembers_of_a_column_hides_no_row(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An id that is there and said not to be is an edge that nobody is told of."""
+    ids = [f"a-{n:032x}" for n in (0, 7, 2**60 - 1, 2**60, 2**127)]
+    transaction = store.begin(SPEC, "a")
+    rows = pa.table({"sample_id": ids, "n": range(5)}, schema=SPEC.schema)
+    transaction.commit([transaction.stage("key", rows)], run_id="run", inputs={})
+    reading = ReadingStore(store.root)
+    found = reading.require(SPEC, "a")
+    assert all(reading.may_hold(found, "sample_id", i) for i in ids)
+    assert not any(reading.may_hold(found, "sample_id", f"a-{n:032x}") for n in (1, 6, 8, 2**60 - 2))
+    monkeypatch.setattr("infinity_assets.store.reading.TAILS", 1)
+    fresh = ReadingStore(store.root)
+    assert fresh.may_hold(fresh.require(SPEC, "a"), "sample_id", ids[1]), "what is forgotten is read again"
+
+
 def test_a_shard_keeps_the_run_and_the_code_that_made_it(store: Store) -> None:
     """A later run that only adds rows did not touch the rows of before, and must not be blamed for them."""
     publish(store, 0, run_id="first", made_by="1.1")
