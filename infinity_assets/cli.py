@@ -213,6 +213,25 @@ def passport(
         print("\n".join(as_text(found)))
 
 
+@app.command()
+@_told
+def quality(home: Home, catalogue: CatalogueFolder, mixes: Mixes = None, workers: Workers = 2) -> None:
+    """Snapshot every table, count and test all sources together, and write one page, quality.html."""
+    from infinity_assets.marts.publish import publish_quality
+    from infinity_assets.platform import Platform
+    from infinity_assets.settings import Settings
+
+    settings = Settings(home=home, catalogue=catalogue, mixes=mixes, workers=workers)
+    found = publish_quality(Platform(settings))
+    for test in found.failed:
+        where = f"{test['stage']}/{test['partition']}" if test["partition"] else test["stage"]
+        print(f"{'failed' if test['blocking'] else 'look at'} {test['name']} ({where}): {test['told']}")
+    print(f"tests: {len(found.tests)}, failed: {len(found.failed)}, snapshot: {found.snapshot.number}")
+    print(found.snapshot.page)
+    if any(test["blocking"] for test in found.failed):
+        raise typer.Exit(1)
+
+
 @sources_app.command("check")
 @_told
 def check_sources(catalogue: CatalogueFolder) -> None:

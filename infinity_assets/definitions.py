@@ -2,6 +2,7 @@
 
 raw -> images, unified -> duplicate_ledger -> deduped -> tagged -> filtered -> mixed -> exported_<format>
                   unified -> benchmark_fingerprints -> filtered
+every table -> quality_snapshot -> quality_marts
 """
 
 from __future__ import annotations
@@ -10,10 +11,12 @@ import dagster as dg
 
 from infinity_assets.automation import schedules, sensors
 from infinity_assets.automation.benchmarks import benchmarks_read
+from infinity_assets.automation.mornings import each_morning
 from infinity_assets.orchestration import jobs
 from infinity_assets.orchestration.links import Links
 from infinity_assets.orchestration.model_steps import scoring_step, synthesis_step, tagging_step
 from infinity_assets.orchestration.progress import Listener, nobody
+from infinity_assets.orchestration.quality import quality_assets
 from infinity_assets.orchestration.resources import resources
 from infinity_assets.partitions import benchmark_partitions, source_partitions, training_stage_partitions
 from infinity_assets.platform import Platform
@@ -69,10 +72,11 @@ def platform_defs(platform: Platform, listener: Listener = nobody) -> dg.Definit
                 filtered_assets(sources),
                 mixed_assets(training_stages),
                 *exported_assets(training_stages),
+                quality_assets(),
             ],
         ),
         jobs=jobs.ALL,
-        schedules=[schedules.nightly(sources)],
+        schedules=[schedules.nightly(sources), each_morning()],
         sensors=[
             sensors.converge(platform, sources),
             sensors.catalogue_changed(platform, sources),

@@ -23,7 +23,7 @@
 {% macro passed_on(upper, lower) %}
   select coalesce(u.sample_id, l.sample_id) as sample_id, coalesce(u.source, l.source) as partition
   from ({{ upper }}) u full outer join ({{ lower }}) l on u.sample_id = l.sample_id
-  where u.sample_id is null or l.sample_id is null
+  where u.sample_id is null or l.sample_id is null or u.source <> l.source
 {% endmacro %}
 
 {# Every value is one of these; unlike dbt's own test it names the rows. #}

@@ -62,7 +62,7 @@ def promises() -> tuple[Promise, ...]:
             spec["name"],
             spec["description"],
             spec["config"]["meta"]["stage"],
-            spec["config"].get("severity") == "warn",
+            spec["config"]["meta"]["severity"] == "warn",
             of_source,
         )
         for spec, of_source in found

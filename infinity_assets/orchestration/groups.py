@@ -12,6 +12,7 @@ ENRICH: Final = "s3_enrich"
 SELECT: Final = "s4_select"
 MIX: Final = "s5_mix"
 EXPORT: Final = "s6_export"
+QUALITY: Final = "s7_quality"
 
 ENGINEERS: Final = "team:data-engineering"
 LEADS: Final = "team:data-lead"

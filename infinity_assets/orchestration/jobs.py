@@ -64,4 +64,9 @@ MIX: Final = dg.define_asset_job(
     selection=dg.AssetSelection.groups(groups.MIX, groups.EXPORT),
     description="Plan one training stage from all published sources, and write it in every format.",
 )
-ALL: Final = (SOURCE_PIPELINE, INGEST, DECIDE, CONVERGE, ASSOCIATE, SYNTHESIZE, SCORE, BENCHMARK, MIX)
+QUALITY: Final = dg.define_asset_job(
+    "quality",
+    selection=dg.AssetSelection.groups(groups.QUALITY),
+    description="Snapshot every table, count and test all sources together, write the page. Needs dbt.",
+)
+ALL: Final = (SOURCE_PIPELINE, INGEST, DECIDE, CONVERGE, ASSOCIATE, SYNTHESIZE, SCORE, BENCHMARK, MIX, QUALITY)
