@@ -71,10 +71,11 @@ def promises() -> tuple[Promise, ...]:
 
 
 def project_hash() -> str:
-    """32 hex characters of every file that determines marts and tests."""
+    """32 hex characters of every file that determines marts, tests and page."""
     hasher = blake3.blake3()
-    for path in sorted(p for p in PROJECT.rglob("*") if p.suffix in {".sql", ".yml"}):
-        hasher.update(str(path.relative_to(PROJECT)).encode() + b"\0" + path.read_bytes() + b"\0")
+    for root, kinds in ((PROJECT, {".sql", ".yml"}), (Path(__file__).parent, {".py", ".html", ".css"})):
+        for path in sorted(p for p in root.rglob("*") if p.suffix in kinds):
+            hasher.update(str(path.relative_to(root)).encode() + b"\0" + path.read_bytes() + b"\0")
     return hasher.hexdigest(length=16)
 
 

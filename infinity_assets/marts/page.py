@@ -10,7 +10,7 @@ import polars as pl
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from infinity_assets.lineage.tables import IMAGE_ID, SAMPLE_ID
-from infinity_assets.preview.lookups import REASON, TABLES
+from infinity_assets.preview.lookups import NAME, REASON, RUN, TABLES
 from infinity_assets.preview.pages import printable
 from infinity_assets.sources.model import SOURCE_NAME
 
@@ -69,6 +69,14 @@ class Addresses:
             return None
         query = "&".join(f"{k}={v}" for k, v in (("verdict", verdict), ("reason", reason)) if v)
         return f"{self.base}/stage/{stage}/{partition}" + (f"?{query}" if query else "")
+
+    def check(self, check: dict[str, Any]) -> str | None:
+        """The rows that failed a contract's check, as cards; None for dbt's, whose rows are linked."""
+        where = (check["stage"], check["partition"], check["name"])
+        if check["engine"] != "contract" or not all(part and NAME.fullmatch(part) for part in where):
+            return None
+        run = check["run_id"] if RUN.fullmatch(check["run_id"] or "") else None
+        return f"{self.base}/check/{'/'.join(where)}" + (f"?run={run}" if run else "")
 
     def row(self, partition: str | None, row_id: str | None) -> str | None:
         """The page of a sample, a line or a picture."""

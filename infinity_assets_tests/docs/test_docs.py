@@ -30,6 +30,8 @@ from infinity_assets_tests.docs.pages import PAGES, ROOT, Block, blocks, command
 NOT_RUN: Mapping[str, str] = {
     "make demo": "a minute of work; the home below is a part of it, and its own tests cover the rest",
     "make test": "this test is a part of it",
+    "make quality": "builds an environment; .ci/run builds it before the tests of marts",
+    "infinity quality": "needs dbt; test_asset.py runs the same through Dagster",
     "make ui": "serves until Ctrl-C; test_ui.py starts and stops it",
     "infinity ui": "serves until Ctrl-C; test_ui.py starts and stops it",
     "infinity price": "needs a model; test_price.py asks a server without one",
