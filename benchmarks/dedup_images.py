@@ -46,9 +46,11 @@ from benchmarks._data_juicer import kept, run_data_juicer
 from benchmarks._image_peers import RADIUS
 from benchmarks._picture_pairs import LABELS, SAME, drawn, encode, flat
 from benchmarks.image_measures import EXTENSIONS, FOLDERS
+from infinity_assets.similarity.crops import PARTS, crop_hashes
 from infinity_assets.similarity.hamming import near_pairs
 from infinity_assets.similarity.pictures import PHASH_RADIUS
 from infinity_assets.stages.duplicate_ledger import near_images as near
+from infinity_assets.stages.duplicate_ledger.cropped import crop_pairs
 from infinity_assets.stages.duplicate_ledger.keys import Keys, Rows, first_equal, keys_of_hex
 from infinity_assets.stages.duplicate_ledger.samples import Pictures
 from infinity_assets.stages.images.limits import Limits
@@ -313,15 +315,19 @@ def _near(
     low = np.array([bool(row.low_detail) for row in rows])
     comparable = ~low & np.array([row.signature is not None for row in rows])
     all_ = np.arange(len(rows))
-    pictures = Pictures(pixels, all_, node, pixels, phash, low, comparable, np.zeros_like(all_), all_)
+    parts = np.zeros((len(rows), len(PARTS)), np.uint64)
+    for row in np.flatnonzero(comparable).tolist():
+        parts[row] = crop_hashes(rows[row].signature or b"")
+    pictures = Pictures(pixels, all_, node, pixels, phash, low, comparable, np.zeros_like(all_), all_, parts)
     witness = near.Witness(
         lambda wanted: [rows[i].signature or b"" for i in wanted.tolist()],
-        lambda one: paths[one].read_bytes(),
+        lambda wanted: [paths[i].read_bytes() for i in wanted.tolist()],
     )
     with tempfile.TemporaryDirectory() as store:
         objects = Objects(store)
         pairs = near.hash_pairs(np.unique(phash[comparable]), PHASH_RADIUS, objects)
-        return near.near_images(pictures, pairs, witness, near.Memory(objects, "compared_pictures"), 1)
+        crops = crop_pairs(np.unique(parts), np.unique(phash[comparable]), PHASH_RADIUS, objects)
+        return near.near_images(pictures, pairs, crops, witness, near.Memory(objects, "compared_pictures"), 1)
 
 
 def _imagededup(folder: Path, temporary: Path) -> tuple[Spent | None, Pairs | str]:

@@ -13,6 +13,7 @@ import pyarrow as pa
 from infinity_assets.similarity.annotations import Marks, marks_of
 from infinity_assets.similarity.exchanges import Exchanges
 from infinity_assets.similarity.texts import Conversation, conversation_of
+from infinity_assets.stages.duplicate_ledger.cropped import crop_pairs
 from infinity_assets.stages.duplicate_ledger.edges import (
     edges_of,
     groups_of,
@@ -80,13 +81,15 @@ def compare(inputs: Inputs, policy: DuplicatePolicy, objects: Objects, workers: 
     """
     world = read_world(inputs.unified, inputs.images, inputs.dropped, inputs.before, objects)
     hashes = hash_pairs(world.hashes(), policy.phash_radius, objects)
+    wholes, parts = world.parts()
+    crops = crop_pairs(np.unique(parts), np.unique(wholes), policy.phash_radius, objects)
     keys, signatures, at = world.texts()
     texts = near_texts(
         keys, signatures, _conversations(at, world, inputs.unified), objects, world.texts_gone()
     )
     pairs = texts.at_least(policy.text_similarity)
     memory = Memory(objects, "compared_pictures")
-    again = world.again(hashes, remembered(memory), keys, texts)
+    again = world.again(hashes.and_of(crops.of(wholes, parts)), remembered(memory), keys, texts)
     some = not all(mask.all() for mask in again)
     sources = sorted(inputs.unified)
     samples, ids = join_samples(world.samples, again, sources, inputs.priority, inputs.licence)
@@ -94,7 +97,7 @@ def compare(inputs: Inputs, policy: DuplicatePolicy, objects: Objects, workers: 
     witness = _witness(samples, pictures, inputs.images)
     if some:
         memory = replace(memory, others=_all)
-    images = near_images(pictures, hashes, witness, memory, workers)
+    images = near_images(pictures, hashes, crops, witness, memory, workers)
     nodes = _text_nodes(samples)
     near = pairs.among(rows_in(keys, samples.text[nodes]))
     scene = scenes_of(samples, visual_clusters(pictures, images))

@@ -15,6 +15,7 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from infinity_assets.similarity.crops import CROPS_VERSION, PARTS, crop_hashes
 from infinity_assets.stages.duplicate_ledger.keys import Keys, Rows, keys_of_bytes, keys_of_hex
 from infinity_assets.stages.duplicate_ledger.known import FOLDER, recall, remember
 from infinity_assets.stages.verdicts import KEEP
@@ -23,7 +24,7 @@ from infinity_assets.store.objects import Objects
 from infinity_assets.store.tables import Published, Shard
 
 #: Raised when the same shard gives other columns.
-NARROW_VERSION: Final = 1
+NARROW_VERSION: Final = 2
 
 UNIFIED_COLUMNS: Final = (
     "sample_id",
@@ -38,7 +39,7 @@ UNIFIED_COLUMNS: Final = (
 )
 #: Counted where it lies; the list itself is not read.
 MEDIA: Final = {"media": "array_length(media)"}
-IMAGE_COLUMNS: Final = ("image_id", "phash", "pixel_hash", "low_detail")
+IMAGE_COLUMNS: Final = ("image_id", "phash", "pixel_hash", "low_detail", "signature")
 
 _PREFIX = "shard-"
 
@@ -78,6 +79,9 @@ class NarrowPictures:
     decoded: Mask
     low_detail: Mask  #: its perceptual hashes mean nothing
     comparable: Mask  #: it has perceptual hashes that mean something
+    parts: npt.NDArray[
+        np.uint64
+    ]  #: ``(pictures, parts)``: see :func:`~infinity_assets.similarity.crops.crop_hashes`
 
     def __len__(self) -> int:
         return len(self.phash)
@@ -127,13 +131,15 @@ def forget_others(objects: Objects, names: set[str]) -> None:
 
 
 def _recalled(objects: Objects, name: str) -> dict[str, Any] | None:
-    found = recall(objects, f"{_PREFIX}{name}", key_of("narrow", NARROW_VERSION))
+    found = recall(objects, f"{_PREFIX}{name}", key_of("narrow", NARROW_VERSION, CROPS_VERSION))
     return None if found is None else {column: _array(table) for column, table in found.items()}
 
 
 def _keep(objects: Objects, shard: Shard, made: NarrowSamples | NarrowPictures) -> None:
     tables = {field.name: _table(getattr(made, field.name)) for field in fields(made)}
-    remember(objects, f"{_PREFIX}{shard_name(shard)}", key_of("narrow", NARROW_VERSION), tables)
+    remember(
+        objects, f"{_PREFIX}{shard_name(shard)}", key_of("narrow", NARROW_VERSION, CROPS_VERSION), tables
+    )
 
 
 def _table(values: Any) -> pa.Table:
@@ -186,14 +192,23 @@ def _pictures(images: Published, shard: Shard) -> NarrowPictures:
     table = images.read_shard(shard, IMAGE_COLUMNS).combine_chunks()
     column = {name: _chunk(table, name) for name in table.schema.names}
     low = _mask(pc.fill_null(column["low_detail"], False))
+    comparable = _mask(pc.is_valid(column["phash"])) & ~low
     return NarrowPictures(
         ids=keys_of_hex(column["image_id"]),
         pixels=keys_of_hex(column["pixel_hash"]),
         phash=_words(column["phash"]),
         decoded=_mask(pc.is_valid(column["pixel_hash"])),
         low_detail=low,
-        comparable=_mask(pc.is_valid(column["phash"])) & ~low,
+        comparable=comparable,
+        parts=_parts(column["signature"], comparable),
     )
+
+
+def _parts(signatures: pa.Array, comparable: Mask) -> npt.NDArray[np.uint64]:
+    parts = np.zeros((len(signatures), len(PARTS)), np.uint64)
+    for row in np.flatnonzero(comparable & _mask(pc.is_valid(signatures))).tolist():
+        parts[row] = crop_hashes(signatures[row].as_py())
+    return parts
 
 
 def _chunk(table: pa.Table, name: str) -> pa.Array:

@@ -14,6 +14,7 @@ from infinity_assets.sharding.pool import spread
 from infinity_assets.similarity.hamming import near_pairs, near_pairs_between
 from infinity_assets.similarity.pictures import WITNESS_VERSION, Comparison, relation_of
 from infinity_assets.similarity.signature import SIGNATURE_VERSION
+from infinity_assets.stages.duplicate_ledger.cropped import CropPairs
 from infinity_assets.stages.duplicate_ledger.keys import Keys, Rows
 from infinity_assets.stages.duplicate_ledger.known import recall, remember
 from infinity_assets.stages.duplicate_ledger.samples import Pictures
@@ -22,7 +23,7 @@ from infinity_assets.store.digests import key_of
 from infinity_assets.store.objects import Objects
 
 #: Raised when the same pictures give other pairs.
-NEAR_IMAGE_VERSION = 1
+NEAR_IMAGE_VERSION = 2
 
 #: Pictures of one pHash that others are compared with, the first ones. Thousands share one where a form was
 #: filled in; all pairs of them would be millions of comparisons. Our choice.
@@ -66,12 +67,24 @@ class HashPairs:
     left: npt.NDArray[np.uint64]
     right: npt.NDArray[np.uint64]
 
-    def among(self, hashes: npt.NDArray[np.uint64]) -> tuple[Rows, Rows, npt.NDArray[np.uint8]]:
-        """Places in ``hashes`` (sorted, distinct) of the pairs that are both there, and their distance."""
+    def among(self, hashes: npt.NDArray[np.uint64]) -> tuple[Rows, Rows]:
+        """Places in ``hashes`` (sorted, distinct) of the pairs that are both there."""
         there = np.isin(self.left, hashes, kind="sort") & np.isin(self.right, hashes, kind="sort")
         left, right = self.left[there], self.right[there]
-        places = np.searchsorted(hashes, left), np.searchsorted(hashes, right)
-        return *places, np.bitwise_count(left ^ right)
+        return np.searchsorted(hashes, left), np.searchsorted(hashes, right)
+
+    def and_of(self, others: pl.DataFrame) -> HashPairs:
+        """These and others, of columns ``owner`` and ``whole``."""
+        mine = pl.DataFrame({"left": self.left, "right": self.right})
+        theirs = others.filter(pl.col("owner") != pl.col("whole"))
+        theirs = theirs.select(
+            left=pl.min_horizontal("owner", "whole"), right=pl.max_horizontal("owner", "whole")
+        )
+        ordered = mine.select(
+            left=pl.min_horizontal("left", "right"), right=pl.max_horizontal("left", "right")
+        )
+        both = pl.concat([ordered, theirs]).unique(maintain_order=True)
+        return HashPairs(both["left"].to_numpy(), both["right"].to_numpy())
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +96,7 @@ class NearImages:
     distance: npt.NDArray[np.uint8]  #: bits of 64
     relation: npt.NDArray[np.uint8]  #: SAME or VARIANT
     score: npt.NDArray[np.float32]
-    compared: int  #: pairs within the radius
+    compared: int  #: pairs within the radius, or of a whole and a part
     new: int  #: of them, compared in this run
     crowded: int  #: pictures whose pHash more than :data:`CROWD` have
 
@@ -103,7 +116,12 @@ class NearImages:
 
 
 def near_images(
-    pictures: Pictures, pairs: HashPairs, witness: Witness, memory: Memory, workers: int
+    pictures: Pictures,
+    pairs: HashPairs,
+    crops: CropPairs,
+    witness: Witness,
+    memory: Memory,
+    workers: int,
 ) -> NearImages:
     """All near pictures. Pictures of low detail take no part: their hashes say nothing.
 
@@ -112,13 +130,16 @@ def near_images(
     Args:
         pictures: all of them, or all that are connected with some, see :mod:`.affected`.
         pairs: see :func:`hash_pairs`; of these pictures at least.
+        crops: see :func:`~.cropped.crop_pairs`; likewise.
         witness: asked for what no earlier run compared.
         memory: where earlier runs left what it said.
         workers: processes that look at pictures.
     """
     nodes = np.flatnonzero(pictures.comparable & (pictures.node == np.arange(len(pictures))))
     hashes, place = np.unique(pictures.phash[nodes], return_inverse=True)
-    later, earlier, bits, crowded = _node_pairs(nodes, place, *pairs.among(hashes))
+    later, earlier, crowded = _node_pairs(nodes, place, *pairs.among(hashes))
+    later, earlier = _and_crops(later, earlier, nodes, pictures, crops)
+    bits = np.bitwise_count(pictures.phash[later] ^ pictures.phash[earlier])
     relation, score, new = compared(pictures.pixels, later, earlier, witness, memory, workers)
     near = np.flatnonzero(relation != DIFFERENT)
     return NearImages(
@@ -156,39 +177,50 @@ def hash_pairs(hashes: npt.NDArray[np.uint64], radius: int, objects: Objects) ->
     return HashPairs(values[0], values[1])
 
 
-def _node_pairs(
-    nodes: Rows, place: Rows, left: Rows, right: Rows, distance: npt.NDArray[np.uint8]
-) -> tuple[Rows, Rows, npt.NDArray[np.uint8], int]:
+def _node_pairs(nodes: Rows, place: Rows, left: Rows, right: Rows) -> tuple[Rows, Rows, int]:
     """Pairs of pictures for pairs of hashes: the first few of each with all of the other and its own."""
     order = np.argsort(place, kind="stable")
     counts = np.bincount(place)
     starts = np.cumsum(counts) - counts
     few = np.minimum(counts, CROWD)
     own = np.flatnonzero(counts > 1)
-    zero = np.zeros(len(own), np.uint8)
     parts = [
-        _products(own, own, starts, few, counts, zero),
-        _products(left, right, starts, few, counts, distance),
-        _products(right, left, starts, few, counts, distance),
+        _products(one, other, starts, few, counts)
+        for one, other in ((own, own), (left, right), (right, left))
     ]
-    a, b, bits = (np.concatenate(columns) for columns in zip(*parts, strict=True))
-    a, b = nodes[order[a]], nodes[order[b]]
-    pairs = pl.DataFrame({"later": np.maximum(a, b), "earlier": np.minimum(a, b), "bits": bits})
-    pairs = pairs.filter(pl.col("later") != pl.col("earlier")).unique().sort("later", "earlier")
-    crowded = int(counts[counts > CROWD].sum())
-    return pairs["later"].to_numpy(), pairs["earlier"].to_numpy(), pairs["bits"].to_numpy(), crowded
+    a, b = (np.concatenate(columns) for columns in zip(*parts, strict=True))
+    later, earlier = _once(nodes[order[a]], nodes[order[b]])
+    return later, earlier, int(counts[counts > CROWD].sum())
 
 
-def _products(
-    left: Rows, right: Rows, starts: Rows, few: Rows, counts: Rows, bits: npt.NDArray[np.uint8]
-) -> tuple[Rows, Rows, npt.NDArray[np.uint8]]:
+def _products(left: Rows, right: Rows, starts: Rows, few: Rows, counts: Rows) -> tuple[Rows, Rows]:
     """The first few of each left group with all of the right one."""
     sizes = few[left] * counts[right]
     within = np.arange(int(sizes.sum())) - np.repeat(np.cumsum(sizes) - sizes, sizes)
     width = np.repeat(counts[right], sizes)
     a = np.repeat(starts[left], sizes) + within // np.maximum(width, 1)
     b = np.repeat(starts[right], sizes) + within % np.maximum(width, 1)
-    return a, b, np.repeat(bits, sizes)
+    return a, b
+
+
+def _once(a: Rows, b: Rows) -> tuple[Rows, Rows]:
+    """Each pair of two once, the later first."""
+    pairs = pl.DataFrame({"later": np.maximum(a, b), "earlier": np.minimum(a, b)})
+    pairs = pairs.filter(pl.col("later") != pl.col("earlier")).unique().sort("later", "earlier")
+    return pairs["later"].to_numpy(), pairs["earlier"].to_numpy()
+
+
+def _and_crops(
+    later: Rows, earlier: Rows, nodes: Rows, pictures: Pictures, crops: CropPairs
+) -> tuple[Rows, Rows]:
+    """The pairs, and those of a picture with the first few that have the pHash of a part of it."""
+    of_hash = pl.DataFrame({"other": nodes, "whole": pictures.phash[nodes]})
+    few = of_hash.group_by("whole", maintain_order=True).head(CROWD)
+    found = crops.of(nodes, pictures.parts[nodes]).join(few, on="whole")
+    return _once(
+        np.concatenate((later, found["owner"].to_numpy())),
+        np.concatenate((earlier, found["other"].to_numpy())),
+    )
 
 
 _PIXELS = ("a0", "a1", "b0", "b1")

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from infinity_assets.similarity.crops import PARTS
 from infinity_assets.stages.duplicate_ledger.keys import (
     NONE,
     Keys,
@@ -62,6 +63,7 @@ class Pictures:
     comparable: Mask  #: it has perceptual hashes that mean something, and a signature
     source: Rows  #: where its row of ``images`` is, :data:`NONE` for nowhere
     row: Rows
+    parts: npt.NDArray[np.uint64]  #: ``(pictures, parts)``: pHashes of its parts
 
     def __len__(self) -> int:
         return len(self.first)
@@ -159,6 +161,7 @@ def join_pictures(samples: Samples, ids: Keys, shards: Sequence[PictureShard]) -
     pixels, phash = ids.copy(), np.zeros(count, np.uint64)
     low_detail, comparable = np.zeros(count, bool), np.zeros(count, bool)
     source, row = np.full(count, NONE, np.int64), np.full(count, NONE, np.int64)
+    parts = np.zeros((count, len(PARTS)), np.uint64)
     words = np.unique(ids[:, 0])
     for shard in shards:
         columns = shard.columns
@@ -170,9 +173,10 @@ def join_pictures(samples: Samples, ids: Keys, shards: Sequence[PictureShard]) -
         rows, at = rows[fresh], at[fresh]
         source[at], row[at] = samples.sources.index(shard.source), shard.offset + rows
         pixels[at], phash[at] = columns.pixels[rows], columns.phash[rows]
+        parts[at] = columns.parts[rows]
         low_detail[at], comparable[at] = columns.low_detail[rows], columns.comparable[rows]
     node = first_equal(pixels[:, 0], pixels[:, 1]) if count else np.empty(0, np.int64)
-    return Pictures(ids, first, node, pixels, phash, low_detail, comparable, source, row)
+    return Pictures(ids, first, node, pixels, phash, low_detail, comparable, source, row, parts)
 
 
 _EMPTY: Mapping[str, Any] = {

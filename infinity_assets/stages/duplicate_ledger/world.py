@@ -66,6 +66,15 @@ class World:
         found = [part.phash[part.comparable] for part in parts]
         return np.unique(np.concatenate(found)) if found else np.empty(0, np.uint64)
 
+    def parts(self) -> tuple[npt.NDArray[np.uint64], npt.NDArray[np.uint64]]:
+        """pHashes of the same pictures, ``(pictures,)``, and those of their parts, ``(pictures, parts)``."""
+        found = [*(shard.columns for shard in self.pictures), *self.gone_pictures]
+        hashes = [part.phash[part.comparable] for part in found]
+        parts = [part.parts[part.comparable] for part in found]
+        if not found:
+            return np.empty(0, np.uint64), np.empty((0, 1), np.uint64)
+        return np.concatenate(hashes), np.concatenate(parts)
+
     def texts(self) -> tuple[Keys, Signatures, Places]:
         """Each distinct text that is long enough, its signature, and the first place of it."""
         columns = [shard.columns for shard in self.samples]
