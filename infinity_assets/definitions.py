@@ -56,6 +56,9 @@ def platform_defs(platform: Platform, listener: Listener = nobody) -> dg.Definit
     benchmarks = benchmark_partitions(benchmarks_in(platform.catalogue))
     training_stages = training_stage_partitions()
     links = Links(platform.settings.preview_url)
+    steps = jobs.ModelSteps(tagging_step(platform), synthesis_step(platform), scoring_step(platform))
+    described = jobs.on_kubernetes(steps, sources) if platform.settings.kubernetes else {}
+    by_name = {job.name: described.get(job.name, job) for job in jobs.ALL}
     return dg.Definitions(
         assets=dg.map_asset_specs(
             lambda spec: spec.merge_attributes(metadata=links.asset(spec.key.to_user_string())),
@@ -64,10 +67,10 @@ def platform_defs(platform: Platform, listener: Listener = nobody) -> dg.Definit
                 unified_assets(sources),
                 duplicate_ledger_assets(sources),
                 deduped_assets(sources),
-                tagged_assets(sources, tagging_step(platform)),
+                tagged_assets(sources, steps.tagging),
                 tag_associations_assets(),
-                synthesized_assets(sources, synthesis_step(platform)),
-                scored_assets(sources, scoring_step(platform)),
+                synthesized_assets(sources, steps.synthesis),
+                scored_assets(sources, steps.scoring),
                 benchmark_fingerprints_assets(benchmarks),
                 filtered_assets(sources),
                 mixed_assets(training_stages),
@@ -75,10 +78,10 @@ def platform_defs(platform: Platform, listener: Listener = nobody) -> dg.Definit
                 quality_assets(),
             ],
         ),
-        jobs=jobs.ALL,
-        schedules=[schedules.nightly(sources), each_morning()],
+        jobs=list(by_name.values()),
+        schedules=[schedules.nightly(sources, by_name), each_morning()],
         sensors=[
-            sensors.converge(platform, sources),
+            sensors.converge(platform, sources, by_name),
             sensors.catalogue_changed(platform, sources),
             benchmarks_read(platform, benchmarks),
         ],

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import dagster as dg
 
-from infinity_assets.orchestration.jobs import SOURCE_PIPELINE
+from infinity_assets.orchestration.jobs import SOURCE_PIPELINE, Job
 
 
-def nightly(sources: dg.PartitionsDefinition) -> dg.ScheduleDefinition:
+def nightly(sources: dg.PartitionsDefinition, jobs: Mapping[str, Job]) -> dg.ScheduleDefinition:
     """At two at night, everything of every source. A source that did not change commits nothing."""
 
     @dg.schedule(
         name="nightly",
-        job=SOURCE_PIPELINE,
+        job=jobs[SOURCE_PIPELINE.name],
         cron_schedule="0 2 * * *",
         execution_timezone="UTC",
         default_status=dg.DefaultScheduleStatus.STOPPED,

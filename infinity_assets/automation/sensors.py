@@ -3,11 +3,11 @@
 No ``from __future__ import annotations`` here: Dagster looks at the annotation of ``context`` itself.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import dagster as dg
 
-from infinity_assets.orchestration.jobs import CONVERGE, DECIDE, SCORE, SYNTHESIZE
+from infinity_assets.orchestration.jobs import CONVERGE, DECIDE, SCORE, SYNTHESIZE, Job
 from infinity_assets.platform import Platform
 from infinity_assets.sources.catalogue import read_catalogue
 from infinity_assets.stages.deduped.schema import DEDUPED
@@ -29,7 +29,9 @@ UNDER_WAY = (
 )
 
 
-def converge(platform: Platform, sources: dg.PartitionsDefinition) -> dg.SensorDefinition:
+def converge(
+    platform: Platform, sources: dg.PartitionsDefinition, jobs: Mapping[str, Job]
+) -> dg.SensorDefinition:
     """Asks for a run of each source whose verdicts were made with another ledger than the published one.
 
     A source is asked for once per published ledger slice and version of its verdicts: a run that fails is not
@@ -47,7 +49,7 @@ def converge(platform: Platform, sources: dg.PartitionsDefinition) -> dg.SensorD
 
     @dg.sensor(
         name="converge",
-        jobs=[DECIDE, CONVERGE, SYNTHESIZE, SCORE],
+        jobs=[jobs[job.name] for job in (DECIDE, CONVERGE, SYNTHESIZE, SCORE)],
         minimum_interval_seconds=MINUTE,
         default_status=dg.DefaultSensorStatus.RUNNING,
         description=(

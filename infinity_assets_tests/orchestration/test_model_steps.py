@@ -27,7 +27,8 @@ def tagged_op(site, **settings):
 def test_looking_at_pictures_asks_the_cluster_for_a_gpu(site):
     op = tagged_op(site, tagger="ram_plus", tagger_workers=2, tagger_image="example/ram:1")
     container = json.loads(op.tags["dagster-k8s/config"])["container_config"]
-    assert container == {"resources": {"limits": {"nvidia.com/gpu": "2"}}, "image": "example/ram:1"}
+    gpus = {"nvidia.com/gpu": "2"}
+    assert container == {"resources": {"limits": gpus, "requests": gpus}, "image": "example/ram:1"}
     assert op.pool == "gpu"
 
 
@@ -53,7 +54,9 @@ def test_writing_by_an_own_server_asks_for_a_gpu_and_by_one_elsewhere_for_a_plac
     policy(site, engine="elsewhere", scorer="own")
     op = op_of(site, "synthesized", vllm_gpus=4, vllm_image="example/vllm:1")
     container = json.loads(op.tags["dagster-k8s/config"])["container_config"]
-    assert container == {"resources": {"limits": {"nvidia.com/gpu": "4"}}, "image": "example/vllm:1"}
+    gpus = {"nvidia.com/gpu": "4"}
+    assert container["resources"] == {"limits": gpus, "requests": gpus}
+    assert container["image"] == "example/vllm:1"
     assert op.pool == "gpu"
     op = op_of(site, "synthesized", vllm_gpus=0)
     assert "resources" not in json.loads(op.tags["dagster-k8s/config"])["container_config"]
