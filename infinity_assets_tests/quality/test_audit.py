@@ -26,6 +26,7 @@ TABLES = [
     "synthesis_plan",
     "synthesis_qa",
     "synthesized",
+    "scored",
     "benchmark_fingerprints",
     "contamination",
     "filtered",

@@ -126,6 +126,7 @@ def _search(store: Store, source: str, wanted: str | None) -> Published:
 
 
 def pinned(store: Store, source: str, pin: list[str | int]) -> Published:
+    """The table ``tagged`` of a seed source as it was pinned: data version, and where it was last seen."""
     found = store.past(TAGGED, source, int(pin[1]))
     if found is None or found.data_version != pin[0]:
         return _search(store, source, str(pin[0]))
