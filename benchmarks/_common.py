@@ -46,6 +46,29 @@ class Spent:
         }
 
 
+def install_peer(home: Path, packages: Sequence[str], alone: Sequence[str], limit_s: float) -> str | None:
+    """Make a peer's own environment where it is not there; None, or why it could not be made.
+
+    Args:
+        home: of the environment.
+        packages: with all that they need.
+        alone: without what they need.
+        limit_s: seconds for each step.
+    """
+    if (home / "installed").exists():
+        return None
+    try:
+        subprocess.run([sys.executable, "-m", "venv", str(home)], check=True, timeout=limit_s)
+        pip = [str(home / "bin" / "pip"), "install", "--quiet"]
+        subprocess.run([*pip, *packages], check=True, timeout=limit_s)
+        if alone:
+            subprocess.run([*pip, "--no-deps", *alone], check=True, timeout=limit_s)
+    except (subprocess.SubprocessError, OSError) as error:
+        return f"could not be installed: {error}"
+    (home / "installed").touch()
+    return None
+
+
 def spend(
     command: Sequence[str | Path], *, cwd: Path = REPOSITORY, environment: Mapping[str, str] | None = None
 ) -> Spent:

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from benchmarks._common import REPOSITORY, Spent, spend
+from benchmarks._common import REPOSITORY, Spent, install_peer, spend
 
 HOME = REPOSITORY / ".envs" / "data-juicer"
 
@@ -50,15 +48,9 @@ def run_data_juicer(
         pictures: one a row.
         process: its operators with their options.
     """
-    if not (HOME / "installed").exists():
-        try:
-            subprocess.run([sys.executable, "-m", "venv", str(HOME)], check=True, timeout=LIMIT_S)
-            pip = [str(HOME / "bin" / "pip"), "install", "--quiet"]
-            subprocess.run([*pip, *PACKAGES], check=True, timeout=LIMIT_S)
-            subprocess.run([*pip, "--no-deps", *PACKAGES_ALONE], check=True, timeout=LIMIT_S)
-        except (subprocess.SubprocessError, OSError) as error:
-            return None, f"Data-Juicer could not be installed: {error}"
-        (HOME / "installed").touch()
+    refused = install_peer(HOME, PACKAGES, PACKAGES_ALONE, LIMIT_S)
+    if refused is not None:
+        return None, f"Data-Juicer {refused}"
     rows = temporary / "pictures.jsonl"
     with rows.open("w") as lines:
         for path in pictures:

@@ -2,7 +2,7 @@
 
 Run: ``python -m benchmarks.dedup_images [--data DIR] [--real N] [--drawn N]``. All readable pictures of the
 real data stand there once, so do drawn ones, and of a seeded choice of both a copy: resized, encoded again,
-brighter, watermarked, cropped and such, each equally often (``SAME`` of ``benchmarks/_picture_pairs.py``).
+brighter, watermarked, cropped and such, each equally often (``SAME`` of ``benchmarks/_same_pictures.py``).
 Each side is a process of its own that reads the files and writes the pairs it found; CPU is of the process
 and all below it. Peers are installed under ``.envs`` where they are not there, and are spared the import of a
 neural network. imagededup joins pHashes within 4, Data-Juicer equal ones.
@@ -24,7 +24,6 @@ import csv
 import hashlib
 import json
 import random
-import subprocess
 import sys
 import tempfile
 import time
@@ -40,11 +39,13 @@ import numpy as np
 import pyarrow as pa
 from PIL import Image, ImageOps
 
-from benchmarks._common import REAL_DATA, REPOSITORY, Spent, report, spend
+from benchmarks._common import REAL_DATA, REPOSITORY, Spent, install_peer, report, spend
 from benchmarks._data_juicer import HOME as DATA_JUICER
 from benchmarks._data_juicer import kept, run_data_juicer
 from benchmarks._image_peers import RADIUS
-from benchmarks._picture_pairs import LABELS, SAME, drawn, encode, flat
+from benchmarks._pair_bases import drawn, encode, flat
+from benchmarks._picture_pairs import LABELS
+from benchmarks._same_pictures import SAME
 from benchmarks.image_measures import EXTENSIONS, FOLDERS
 from infinity_assets.similarity.crops import PARTS, crop_hashes
 from infinity_assets.similarity.hamming import near_pairs
@@ -332,15 +333,9 @@ def _near(
 
 def _imagededup(folder: Path, temporary: Path) -> tuple[Spent | None, Pairs | str]:
     """What imagededup spent and found, or None and why there is nothing."""
-    if not (PEER / "installed").exists():
-        try:
-            subprocess.run([sys.executable, "-m", "venv", str(PEER)], check=True, timeout=PEER_LIMIT_S)
-            pip = [str(PEER / "bin" / "pip"), "install", "--quiet"]
-            subprocess.run([*pip, *PEER_PACKAGES], check=True, timeout=PEER_LIMIT_S)
-            subprocess.run([*pip, "--no-deps", *PEER_PACKAGES_ALONE], check=True, timeout=PEER_LIMIT_S)
-        except (subprocess.SubprocessError, OSError) as error:
-            return None, f"could not be installed: {error}"
-        (PEER / "installed").touch()
+    refused = install_peer(PEER, PEER_PACKAGES, PEER_PACKAGES_ALONE, PEER_LIMIT_S)
+    if refused is not None:
+        return None, refused
     output = temporary / "imagededup.json"
     spent = spend([PEER / "bin" / "python", PEER_SCRIPT, "find", folder, output], cwd=temporary)
     if spent.code != 0:

@@ -14,7 +14,6 @@ from __future__ import annotations
 import argparse
 import json
 import random
-import subprocess
 import sys
 import tempfile
 from collections import defaultdict
@@ -25,7 +24,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks._common import REAL_DATA, REPOSITORY, Spent, report, spend
+from benchmarks._common import REAL_DATA, REPOSITORY, Spent, install_peer, report, spend
 from infinity_assets.similarity import minhash
 from infinity_assets.similarity.normalize import normal_text
 from infinity_assets.similarity.shingles import ngram_hashes, word_hashes
@@ -171,14 +170,9 @@ def _run_peer(peer: str, documents: Path, temporary: Path) -> tuple[Spent, Pairs
     """What a peer spent and the pairs within its clusters, or why there are none."""
     home = REPOSITORY / ".envs" / peer
     nothing = Spent(0, 0, 0, 0, "", 1)
-    if not (home / "installed").exists():
-        try:
-            subprocess.run([sys.executable, "-m", "venv", str(home)], check=True, timeout=PEER_LIMIT_S)
-            pip = [str(home / "bin" / "pip"), "install", "--quiet"]
-            subprocess.run([*pip, *PEERS[peer]], check=True, timeout=PEER_LIMIT_S)
-        except (subprocess.SubprocessError, OSError) as error:
-            return nothing, f"could not be installed: {error}"
-        (home / "installed").touch()
+    refused = install_peer(home, PEERS[peer], (), PEER_LIMIT_S)
+    if refused is not None:
+        return nothing, refused
     folder = temporary / peer
     folder.mkdir()
     script = Path(__file__).parent / "_text_peers.py"

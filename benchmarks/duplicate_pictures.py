@@ -21,7 +21,8 @@ import cv2
 import numpy as np
 
 from benchmarks._common import REAL_DATA, report
-from benchmarks._picture_pairs import Pair, all_pairs
+from benchmarks._pair_bases import Pair
+from benchmarks._picture_pairs import all_pairs
 from infinity_assets.similarity.crops import crop_hashes, crop_radius
 from infinity_assets.similarity.pictures import PHASH_RADIUS, closer, relation
 from infinity_assets.similarity.signature import unpack

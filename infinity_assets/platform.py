@@ -22,7 +22,7 @@ from infinity_assets.stages.synthesized.policy import SynthesisPolicy, load_synt
 from infinity_assets.stages.synthesized.schema import SYNTHESIZED
 from infinity_assets.stages.tag_associations.policy import AssociationPolicy, load_association_policy
 from infinity_assets.store.tables import Store
-from infinity_assets.yaml_file import read_validated
+from infinity_assets.yaml_file import read_or_refuse
 
 
 @dataclass(frozen=True)
@@ -102,10 +102,7 @@ class Platform:
         path = self._beside("engines.yaml")
         if path is None:
             return {}
-        found, problems = read_validated(path, str(path), "engines", Engines.model_validate)
-        if found is None:
-            raise CatalogueError("\n".join(map(str, problems)))
-        return found.engines
+        return read_or_refuse(path, "engines", Engines.model_validate).engines
 
     def engine(self, name: str) -> EngineConfig:
         """The engine of that name.

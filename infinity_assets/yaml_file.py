@@ -10,6 +10,8 @@ from typing import Any, TypeVar
 import yaml
 from pydantic import ValidationError
 
+from infinity_assets.errors import CatalogueError
+
 T = TypeVar("T")
 
 
@@ -65,6 +67,18 @@ def read_validated(
             for where, message in _told(error)
         ]
         return None, sorted(problems, key=lambda problem: problem.line)
+
+
+def read_or_refuse(path: Path, whole: str, parse: Callable[[Any], T]) -> T:
+    """What ``parse`` makes of a file that something cannot do without; see :func:`read_validated`.
+
+    Raises:
+        CatalogueError: if the file is missing or wrong, with every problem's file, line and field.
+    """
+    found, problems = read_validated(path, str(path), whole, parse)
+    if found is None:
+        raise CatalogueError("\n".join(map(str, problems)))
+    return found
 
 
 def line_of_key(path: Path, key: str) -> int:

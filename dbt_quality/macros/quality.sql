@@ -11,7 +11,7 @@
         ) %}
       {% elif result.node.resource_type == 'test' and result.failures %}
         {% do run_query(
-          "copy (select * from " ~ result.node.relation_name ~ " limit 20) to '" ~ folder ~ "/work/failures/"
+          "copy (select * from " ~ result.node.relation_name ~ " limit 20) to '" ~ folder ~ "/scratch/failures/"
           ~ result.node.name ~ ".parquet' (format parquet)"
         ) %}
       {% endif %}

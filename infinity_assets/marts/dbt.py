@@ -118,18 +118,18 @@ def build_marts(dbt: Path, snapshot: Path, number: int, workers: int) -> list[di
     Raises:
         StoreError: if dbt did not run to its end, with what it said.
     """
-    work = snapshot / "work"
-    for folder in (snapshot / "marts", work / "failures"):
+    scratch = snapshot / "scratch"
+    for folder in (snapshot / "marts", scratch / "failures"):
         folder.mkdir(parents=True)
     environment = {name: os.environ[name] for name in PASSED_ON if name in os.environ}
     environment |= {"INFINITY_SNAPSHOT": str(snapshot), "INFINITY_WORKERS": str(workers)}
     environment |= {"DBT_SEND_ANONYMOUS_USAGE_STATS": "false", "PYTHONDONTWRITEBYTECODE": "1"}
     folders = ["--project-dir", str(PROJECT), "--profiles-dir", str(PROJECT)]
-    folders += ["--target-path", str(work / "target"), "--log-path", str(work / "logs")]
+    folders += ["--target-path", str(scratch / "target"), "--log-path", str(scratch / "logs")]
     done = subprocess.run(
         [str(dbt), "--no-version-check", "build", *folders],
         env=environment,
-        cwd=work,
+        cwd=scratch,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -137,7 +137,7 @@ def build_marts(dbt: Path, snapshot: Path, number: int, workers: int) -> list[di
         errors="replace",
         check=False,
     )
-    results = work / "target" / "run_results.json"
+    results = scratch / "target" / "run_results.json"
     if not results.exists():
         raise StoreError(f"{dbt} ended with {done.returncode}: {done.stdout[-2000:]}")
     told = json.loads(results.read_text("utf-8"))["results"]
@@ -145,12 +145,12 @@ def build_marts(dbt: Path, snapshot: Path, number: int, workers: int) -> list[di
     if broken:
         lines = "; ".join(f"{r['unique_id']}: {r['message'] or r['status']}" for r in broken[:5])
         raise StoreError(f"dbt could not build the marts: {lines}")
-    rows = _outcomes({r["unique_id"].split(".")[2]: r for r in told}, work / "failures", number)
+    rows = _outcomes({r["unique_id"].split(".")[2]: r for r in told}, scratch / "failures", number)
     older = pq.read_table(snapshot / "checks" / "all.parquet")
     new = pl.DataFrame(rows, schema=pl.DataFrame(pl.from_arrow(SMALL["checks"].empty_table())).schema)
     both = pl.concat([pl.DataFrame(pl.from_arrow(older)), new])
     both.write_parquet(snapshot / "marts" / "check_results.parquet")
-    shutil.rmtree(work)
+    shutil.rmtree(scratch)
     return rows
 
 

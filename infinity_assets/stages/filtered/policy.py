@@ -13,12 +13,11 @@ from typing import Annotated, Final, Literal
 import blake3
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from infinity_assets.errors import CatalogueError
 from infinity_assets.sources.model import Category
 from infinity_assets.stages.duplicate_ledger.policy import DuplicatePolicy
 from infinity_assets.stages.filtered.contamination.kinds import KINDS, ContaminationPolicy
 from infinity_assets.stages.filtered.scores import SCORE_RULES, ScorePolicy
-from infinity_assets.yaml_file import read_validated
+from infinity_assets.yaml_file import read_or_refuse
 
 DEFAULT = Path(__file__).parents[2] / "policies" / "default.yaml"
 Action = Literal["drop", "annotate"]
@@ -163,11 +162,7 @@ def load_policy(path: Path | None) -> Policy:
     Raises:
         CatalogueError: if the file is missing or wrong; the message names file, line and field.
     """
-    path = path or DEFAULT
-    policy, problems = read_validated(path, str(path), "policy", Policy.model_validate)
-    if policy is None:
-        raise CatalogueError("\n".join(map(str, problems)))
-    return policy
+    return read_or_refuse(path or DEFAULT, "policy", Policy.model_validate)
 
 
 def _listed(name: str, patterns: list[str]) -> bool:

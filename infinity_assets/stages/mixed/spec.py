@@ -15,10 +15,9 @@ from pydantic import (
     model_validator,
 )
 
-from infinity_assets.errors import CatalogueError
 from infinity_assets.sources.model import Category, TrainingStage
 from infinity_assets.stages.filtered.policy import MARKS
-from infinity_assets.yaml_file import read_validated
+from infinity_assets.yaml_file import read_or_refuse
 
 DEFAULT_MIXES = Path(__file__).resolve().parents[2] / "policies" / "mixes.yaml"
 
@@ -163,11 +162,7 @@ def load_mixes(path: Path | None) -> Mapping[str, MixSpec]:
     Raises:
         CatalogueError: listing every problem with file and line.
     """
-    path = path or DEFAULT_MIXES
-    mixes, problems = read_validated(path, str(path), "mixes", _parse)
-    if mixes is None:
-        raise CatalogueError("\n".join(map(str, problems)))
-    return mixes
+    return read_or_refuse(path or DEFAULT_MIXES, "mixes", _parse)
 
 
 class _File(_Model):

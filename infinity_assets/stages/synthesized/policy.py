@@ -11,8 +11,7 @@ from typing import Annotated, Final, Literal, Self
 import blake3
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from infinity_assets.errors import CatalogueError
-from infinity_assets.yaml_file import read_validated
+from infinity_assets.yaml_file import read_or_refuse
 
 DEFAULT: Final = Path(__file__).parents[2] / "policies" / "synthesis.yaml"
 #: The engine that needs no model; every other name is one of ``engines.yaml``.
@@ -128,9 +127,7 @@ def load_synthesis_policy(path: Path | None) -> SynthesisPolicy:
         CatalogueError: if the file is missing or wrong; the message names file, line and field.
     """
     path = path or DEFAULT
-    policy, problems = read_validated(path, str(path), "policy", SynthesisPolicy.model_validate)
-    if policy is None:
-        raise CatalogueError("\n".join(map(str, problems)))
+    policy = read_or_refuse(path, "policy", SynthesisPolicy.model_validate)
     if policy.prompts is not None:
         return policy.model_copy(update={"prompts": path.parent / policy.prompts})
     return policy

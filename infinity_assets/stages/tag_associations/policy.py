@@ -10,8 +10,7 @@ from typing import Annotated, Final
 import blake3
 from pydantic import BaseModel, ConfigDict, Field
 
-from infinity_assets.errors import CatalogueError
-from infinity_assets.yaml_file import read_validated
+from infinity_assets.yaml_file import read_or_refuse
 
 DEFAULT: Final = Path(__file__).parents[2] / "policies" / "associations.yaml"
 _Name = Annotated[str, Field(pattern=r"^[a-z0-9_]+$")]
@@ -59,8 +58,4 @@ def load_association_policy(path: Path | None) -> AssociationPolicy:
     Raises:
         CatalogueError: if the file is missing or wrong; the message names file, line and field.
     """
-    path = path or DEFAULT
-    policy, problems = read_validated(path, str(path), "policy", AssociationPolicy.model_validate)
-    if policy is None:
-        raise CatalogueError("\n".join(map(str, problems)))
-    return policy
+    return read_or_refuse(path or DEFAULT, "policy", AssociationPolicy.model_validate)

@@ -18,7 +18,7 @@ import blake3
 from pydantic import BaseModel, ConfigDict, Field
 
 from infinity_assets.errors import CatalogueError
-from infinity_assets.yaml_file import read_validated
+from infinity_assets.yaml_file import read_or_refuse
 
 FOLDER: Final = Path(__file__).parent
 _CHANGES = re.compile(r"v(\d+)\.yaml")
@@ -277,7 +277,4 @@ def _plain(label: str) -> str:
 
 
 def _read(path: Path, model: type[M]) -> M:
-    found, problems = read_validated(path, str(path), "taxonomy", model.model_validate)
-    if found is None:
-        raise CatalogueError("\n".join(map(str, problems)))
-    return found
+    return read_or_refuse(path, "taxonomy", model.model_validate)
