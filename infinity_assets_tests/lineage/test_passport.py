@@ -188,6 +188,9 @@ def test_thresholds_are_those_that_decided_not_those_of_today(own: Told) -> None
     (sample_id,) = ids(platform, "talks", "native_id = 'row31'")
     limit = _limit(of(platform, sample_id), "image_too_small")
     assert (limit.value, limit.limit, limit.failed, limit.action) == (24.0, 224.0, True, "annotate")
+    with TestClient(create_app(platform.store), base_url="http://localhost") as client:
+        page = client.get(f"/s/{sample_id}").text
+    assert "&lt; 224" in page and "&amp;" not in page, "a reader would see the escape, not the sign"
     policy = yaml.safe_load(DEFAULT.read_text())
     policy["rules"]["image_too_small"]["limit"] = 25
     (site.folder / "other.yaml").write_text(yaml.safe_dump(policy))
