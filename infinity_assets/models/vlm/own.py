@@ -29,6 +29,7 @@ class OwnServerEngine:
         self._client = OpenAIEngine(config, url=lambda: server.url, alive=server.alive)
         self._since_start, self._generation, self._deaths = 0, 0, 0
         self._never_started: EngineError | None = None
+        self._starting = False  #: for the first time: the process may be there, and does not answer yet
         self.restarts = 0
 
     name = "vllm"
@@ -89,18 +90,20 @@ class OwnServerEngine:
 
     async def ready(self) -> None:
         """Start the server, once for all who ask; one that does not start is not tried again for each."""
-        if self._server.pid is not None:
+        if self._server.pid is not None and not self._starting:
             return
         await self._gate.enter(alone=True)
         try:
             if self._never_started is not None:
                 raise self._never_started
             if self._server.pid is None:
+                self._starting = True
                 await asyncio.to_thread(self._server.start)
         except EngineError as error:
             self._never_started = error
             raise
         finally:
+            self._starting = False
             self._gate.leave(alone=True)
 
     async def _restart(self, generation: int, *, died: bool = False) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 import subprocess
@@ -115,6 +116,24 @@ def test_a_server_starts_with_the_first_request_that_is_not_kept(tmp_path: Path)
         server.stop()
     (kept,) = complete_all(engine, [question()], cache=cache)
     assert kept.cached and server.pid is None
+
+
+def test_who_asks_while_a_server_starts_waits_for_it(tmp_path: Path) -> None:
+    """Else whoever came while the process was there already started it a second time when it failed."""
+    code = "import time; time.sleep(1); raise SystemExit('no such model')"
+    server = LocalServer([sys.executable, "-c", code], tmp_path / "log")
+
+    async def ask() -> list[object]:
+        async with OwnServerEngine(EngineConfig(engine="vllm", model="toy"), server) as engine:
+            first = asyncio.ensure_future(engine.complete(question("first")))
+            while server.pid is None:
+                await asyncio.sleep(0.01)
+            late = engine.complete(question("late"))
+            return list(await asyncio.gather(first, late, return_exceptions=True))
+
+    for told in asyncio.run(ask()):
+        assert isinstance(told, EngineError) and "no such model" in str(told)
+    assert (tmp_path / "log").read_text().count("no such model") == 1
 
 
 def test_a_server_that_does_not_start_is_tried_once_for_all_who_ask(tmp_path: Path) -> None:
