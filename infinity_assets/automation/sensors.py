@@ -13,8 +13,7 @@ from infinity_assets.sources.catalogue import read_catalogue
 from infinity_assets.stages.deduped.schema import DEDUPED
 from infinity_assets.stages.duplicate_ledger.schema import DUPLICATE_LEDGER
 from infinity_assets.stages.duplicate_ledger.stage import moved
-from infinity_assets.stages.filtered.contamination.check import to_compare
-from infinity_assets.stages.filtered.schema import FILTERED
+from infinity_assets.stages.filtered.inputs import behind
 from infinity_assets.stages.scored.inputs import moved as scores_moved
 from infinity_assets.stages.synthesized.inputs import moved as synthesis_moved
 
@@ -90,28 +89,6 @@ def _ledger_request(platform: Platform, sources: dg.PartitionsDefinition) -> dg.
         if ledger is not None and platform.store.published(DEDUPED, name) is not None:
             return dg.RunRequest(run_key=f"ledger/{what}", partition_key=name, job_name=CONVERGE.name)
     return None
-
-
-def behind(platform: Platform, source: str) -> str | None:
-    """What to call the run that a source needs, or None where its verdicts fit what is published.
-
-    A source that was never deduplicated needs none: its first run is a person's decision.
-    """
-    ledger = platform.store.published(DUPLICATE_LEDGER, source)
-    deduped = platform.store.published(DEDUPED, source)
-    if ledger is None or deduped is None:
-        return None
-    told = str(ledger.notes["decisions"])  # edges that drop nothing may come and go
-    if deduped.inputs.get(DUPLICATE_LEDGER.name) == told:
-        return _uncompared(platform, source)
-    return f"{source}/{told}/{deduped.version}"
-
-
-def _uncompared(platform: Platform, source: str) -> str | None:
-    """What to call the run of a source that was compared with other benchmarks than the published ones."""
-    filtered = platform.store.published(FILTERED, source)
-    missing = to_compare(platform, source) if filtered is not None else None
-    return None if missing is None else f"{source}/benchmarks/{missing}"
 
 
 def catalogue_changed(platform: Platform, sources: dg.PartitionsDefinition) -> dg.SensorDefinition:

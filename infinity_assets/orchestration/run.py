@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 import dagster as dg
 
-from infinity_assets.automation.sensors import behind
 from infinity_assets.definitions import platform_defs
 from infinity_assets.orchestration.instance import open_instance
 from infinity_assets.orchestration.progress import StageEvent
@@ -15,6 +14,7 @@ from infinity_assets.platform import Platform
 from infinity_assets.sources.catalogue import benchmarks_in
 from infinity_assets.sources.model import TRAINING_STAGES
 from infinity_assets.stages.duplicate_ledger.stage import moved
+from infinity_assets.stages.filtered.inputs import behind
 from infinity_assets.stages.scored.inputs import behind as scores_behind
 from infinity_assets.stages.synthesized.inputs import behind as synthesis_behind
 from infinity_assets.stages.tag_associations.schema import WHOLE

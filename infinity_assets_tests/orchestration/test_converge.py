@@ -7,7 +7,6 @@ import json
 import dagster as dg
 import yaml
 
-from infinity_assets.automation.sensors import behind
 from infinity_assets.definitions import platform_defs
 from infinity_assets.orchestration.run import run_pipeline
 from infinity_assets.platform import Platform
@@ -15,6 +14,7 @@ from infinity_assets.settings import Settings
 from infinity_assets.stages.deduped.schema import DEDUPED
 from infinity_assets.stages.duplicate_ledger.schema import DUPLICATE_LEDGER
 from infinity_assets.stages.duplicate_ledger.stage import moved
+from infinity_assets.stages.filtered.inputs import behind
 from infinity_assets.stages.filtered.policy import DEFAULT
 from infinity_assets.stages.filtered.schema import FILTERED
 from infinity_assets_tests.orchestration.small import add_source, small_platform
