@@ -9,8 +9,8 @@ from typing import Any, Final
 import pyarrow as pa
 
 from infinity_assets.errors import StoreError
+from infinity_assets.lineage.ids import SAMPLE_ID
 from infinity_assets.lineage.passport import Passport, passport
-from infinity_assets.lineage.tables import SAMPLE_ID
 from infinity_assets.stages.duplicate_ledger.schema import DUPLICATE_LEDGER, SAME_PICTURES
 from infinity_assets.stages.images.schema import IMAGES
 from infinity_assets.stages.unified.schema import UNIFIED

@@ -8,9 +8,10 @@ from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
 from infinity_assets.lineage.exports import Line, lines_of, planned
+from infinity_assets.lineage.ids import IMAGE_ID, SAMPLE_ID
 from infinity_assets.lineage.limits import Limit, limits_of, settings_of
 from infinity_assets.lineage.reader import Found, Reader, parallel
-from infinity_assets.lineage.tables import IMAGE_ID, READ_ON, SAMPLE_ID, WRITTEN_ON
+from infinity_assets.lineage.tables import READ_ON, WRITTEN_ON
 from infinity_assets.stages.duplicate_ledger.schema import DUPLICATE_LEDGER
 from infinity_assets.stages.filtered.schema import FILTERED
 from infinity_assets.stages.images.schema import IMAGES

@@ -1,8 +1,7 @@
-"""Which tables say something about single samples, and what the ids in them look like."""
+"""Which tables say something about single samples."""
 
 from __future__ import annotations
 
-import re
 from typing import Final
 
 from infinity_assets.stages.deduped.schema import DEDUPED
@@ -10,10 +9,6 @@ from infinity_assets.stages.filtered.schema import FILTERED
 from infinity_assets.stages.scored.schema import SCORED
 from infinity_assets.stages.tagged.schema import TAGGED
 from infinity_assets.store.shards import TableSpec
-
-#: Of a sample, and of a planned line of synthesis.
-SAMPLE_ID: Final = re.compile(r"([a-z0-9_]{1,48})-[0-9a-f]{32}")
-IMAGE_ID: Final = re.compile(r"[0-9a-f]{32}")
 
 #: Tables after ``unified`` whose shards lie as those of ``unified`` do, in pipeline order.
 READ_ON: Final[tuple[TableSpec, ...]] = (DEDUPED, TAGGED, SCORED, FILTERED)

@@ -9,10 +9,8 @@ from typing import Any, Final
 import polars as pl
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from infinity_assets.lineage.tables import IMAGE_ID, SAMPLE_ID
-from infinity_assets.preview.lookups import NAME, REASON, RUN, TABLES
+from infinity_assets.marts.links import Addresses
 from infinity_assets.preview.pages import printable
-from infinity_assets.sources.model import SOURCE_NAME
 
 ROWS: Final = 300  #: of a table; what lies beyond is counted and stands in the marts
 TAGS: Final = 40  #: of the coverage grid, those with the most samples
@@ -53,38 +51,6 @@ def write_page(snapshot: Path, number: int, preview_url: str) -> Path:
     path = snapshot / "quality.html"
     path.write_text(page, encoding="utf-8")
     return path
-
-
-class Addresses:
-    """Pages of the preview server; None where it has none of that name."""
-
-    def __init__(self, base: str) -> None:
-        self.base = base.rstrip("/")
-
-    def rows(self, stage: str, partition: str | None, verdict: str = "", reason: str = "") -> str | None:
-        """The rows of a stage's partition."""
-        if stage not in TABLES or partition is None or not SOURCE_NAME.fullmatch(partition):
-            return None
-        if reason and not REASON.fullmatch(reason):
-            return None
-        query = "&".join(f"{k}={v}" for k, v in (("verdict", verdict), ("reason", reason)) if v)
-        return f"{self.base}/stage/{stage}/{partition}" + (f"?{query}" if query else "")
-
-    def check(self, check: dict[str, Any]) -> str | None:
-        """The rows that failed a contract's check, as cards; None for dbt's, whose rows are linked."""
-        where = (check["stage"], check["partition"], check["name"])
-        if check["engine"] != "contract" or not all(part and NAME.fullmatch(part) for part in where):
-            return None
-        run = check["run_id"] if RUN.fullmatch(check["run_id"] or "") else None
-        return f"{self.base}/check/{'/'.join(where)}" + (f"?run={run}" if run else "")
-
-    def row(self, partition: str | None, row_id: str | None) -> str | None:
-        """The page of a sample, a line or a picture."""
-        if row_id is not None and SAMPLE_ID.fullmatch(row_id):
-            return f"{self.base}/s/{row_id}"
-        if row_id is not None and partition is not None and IMAGE_ID.fullmatch(row_id):
-            return f"{self.base}/image/{partition}/{row_id}?w=640"
-        return None
 
 
 class _Marts:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import dagster as dg
 
-from infinity_assets.lineage.tables import IMAGE_ID, SAMPLE_ID
+from infinity_assets.lineage.ids import IMAGE_ID, SAMPLE_ID
 from infinity_assets.preview.lookups import REASON, TABLES
 
 

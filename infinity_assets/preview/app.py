@@ -17,8 +17,8 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from infinity_assets.errors import InfinityError
+from infinity_assets.lineage.ids import IMAGE_ID, SAMPLE_ID
 from infinity_assets.lineage.passport import passport
-from infinity_assets.lineage.tables import IMAGE_ID, SAMPLE_ID
 from infinity_assets.lineage.told import measures_of
 from infinity_assets.preview import lookups, pages
 from infinity_assets.sources.model import SOURCE_NAME

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from infinity_assets.lineage.tables import IMAGE_ID, SAMPLE_ID
+from infinity_assets.lineage.ids import IMAGE_ID, SAMPLE_ID
 from infinity_assets.stages.deduped.schema import DEDUPED
 from infinity_assets.stages.duplicate_ledger.schema import DUPLICATE_LEDGER
 from infinity_assets.stages.filtered.schema import FILTERED
