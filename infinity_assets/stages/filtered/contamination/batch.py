@@ -53,7 +53,8 @@ class Batch:
     """Kept samples of one source. Columns named ``row`` number them from 0."""
 
     rows: pa.Table  #: of ``unified``, with :data:`UNIFIED_COLUMNS`
-    images: pl.DataFrame  #: of the source: ``image_id``, ``pixel_hash``, ``phash``, ``low_detail``, ``place``
+    images: pl.DataFrame
+    """Of the source: ``image_id``, ``pixel_hash``, ``phash``, ``parts``, ``low_detail``, ``place``."""
 
     @cached_property
     def samples(self) -> pl.DataFrame:

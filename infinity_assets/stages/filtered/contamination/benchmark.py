@@ -10,6 +10,7 @@ import numpy.typing as npt
 import polars as pl
 import pyarrow as pa
 
+from infinity_assets.similarity.crops import crop_hashes
 from infinity_assets.stages.filtered.contamination.short_items import Wanted, wanted_of
 
 _U64 = npt.NDArray[np.uint64]
@@ -23,7 +24,8 @@ class Benchmark:
     name: str
     items: pl.DataFrame  #: ``item``, ``item_id``, ``media``, ``unread`` (media without fingerprints)
     pictures: pl.DataFrame
-    """``item``, ``image_id``, ``pixel_hash``, ``phash`` (uint64), ``low_detail``, ``signature``."""
+    """``item``, ``image_id``, ``pixel_hash``, ``phash`` (uint64), ``parts`` (pHashes of parts of it),
+    ``low_detail``, ``signature``."""
     exchanges: pl.DataFrame
     """``item``, ``question_hash``, ``turn_hash``, ``question``, ``words`` (how many it has), ``answered``,
     ``answer_words`` (their hashes)."""
@@ -45,6 +47,9 @@ class Benchmark:
             pixel_hash="pixel_hashes",
             phash=words_of("phashes"),
             signature="signatures",
+            parts=pl.col("signatures").map_elements(
+                lambda signature: crop_hashes(signature).tolist(), return_dtype=pl.List(pl.UInt64)
+            ),
         )
         lists = ["question_hashes", "turn_hashes", "questions", "question_words", "answered", "answer_words"]
         exchanges = _exploded(rows, lists).select(

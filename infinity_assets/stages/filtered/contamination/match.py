@@ -16,6 +16,7 @@ from typing import Final
 
 import polars as pl
 
+from infinity_assets.similarity.crops import CROPS_VERSION
 from infinity_assets.similarity.meaning import MEANING_VERSION
 from infinity_assets.similarity.pictures import PHASH_RADIUS, WITNESS_VERSION
 from infinity_assets.similarity.shingles import SHINGLE_VERSION
@@ -34,7 +35,7 @@ from infinity_assets.stages.filtered.contamination.short_items import SHORT_WORD
 from infinity_assets.stages.filtered.contamination.wording import held_passages, likeness
 
 #: Raised when the same samples and fingerprints give other hits.
-MATCH_VERSION: Final = (2, PHASH_RADIUS, WITNESS_VERSION, MEANING_VERSION, SHINGLE_VERSION)
+MATCH_VERSION: Final = (3, PHASH_RADIUS, CROPS_VERSION, WITNESS_VERSION, MEANING_VERSION, SHINGLE_VERSION)
 
 _PAIRS = {"row": pl.Int64, "item": pl.Int64, "score": pl.Float32}
 

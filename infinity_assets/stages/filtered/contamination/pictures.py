@@ -11,6 +11,7 @@ import numpy.typing as npt
 import polars as pl
 
 from infinity_assets.errors import StoreError
+from infinity_assets.similarity.crops import crop_radius
 from infinity_assets.similarity.hamming import near_pairs_between
 from infinity_assets.similarity.pictures import PHASH_RADIUS
 from infinity_assets.stages.duplicate_ledger import near_images
@@ -90,7 +91,8 @@ def same_pictures(pictures: pl.DataFrame, benchmark: Benchmark, witness: Witness
     """Pairs of a picture and a picture of the benchmark that are the same.
 
     Args:
-        pictures: ``pixel_hash``, ``phash`` (uint64), ``low_detail`` and ``place`` (in ``images``).
+        pictures: ``pixel_hash``, ``phash`` (uint64), ``parts`` (pHashes of parts of it), ``low_detail`` and
+            ``place`` (in ``images``).
         benchmark: fingerprints.
         witness: gives pictures to look at.
 
@@ -109,17 +111,34 @@ def same_pictures(pictures: pl.DataFrame, benchmark: Benchmark, witness: Witness
 
 
 def _within(mine: pl.DataFrame, theirs: pl.DataFrame) -> pl.DataFrame:
-    """Pairs within the radius: ``pixel_hash``, ``place``; ``item_pixels``, ``image_id``, ``signature``."""
-    left = mine["phash"].unique().sort()
-    right = theirs["phash"].unique().sort()
-    pairs = near_pairs_between(left.to_numpy(), right.to_numpy(), PHASH_RADIUS)
-    hashes = pl.DataFrame({"phash": left.gather(pairs.left), "other": right.gather(pairs.right)})
-    theirs = theirs.select("signature", "image_id", other="phash", item_pixels="pixel_hash")
+    """Pairs within the radius, or of a whole and a part: ``pixel_hash``, ``place``; ``item_pixels``,
+    ``image_id``, ``signature``."""
+    theirs = theirs.rename({"pixel_hash": "item_pixels"})
+    whole, cropped = pl.col("phash"), crop_radius(PHASH_RADIUS)
+    pairs = pl.concat(
+        [
+            _close(mine, whole, theirs, whole, PHASH_RADIUS),
+            _close(mine, whole, theirs.explode("parts"), pl.col("parts"), cropped),
+            _close(mine.explode("parts"), pl.col("parts"), theirs, whole, cropped),
+        ]
+    ).unique()
     return (
-        hashes.join(mine.select("phash", "pixel_hash", "place"), on="phash")
-        .join(theirs, on="other")
+        pairs.join(mine.select("pixel_hash", "place"), on="pixel_hash")
+        .join(theirs.select("item_pixels", "image_id", "signature"), on="item_pixels")
         .sort("item_pixels", "pixel_hash")
     )
+
+
+def _close(
+    mine: pl.DataFrame, hash_: pl.Expr, theirs: pl.DataFrame, item_hash: pl.Expr, radius: int
+) -> pl.DataFrame:
+    """``pixel_hash`` and ``item_pixels`` of pictures whose hashes lie within ``radius``."""
+    left = mine.select("pixel_hash", hash=hash_).drop_nulls()
+    right = theirs.select("item_pixels", other=item_hash).drop_nulls()
+    some, others = left["hash"].unique().sort(), right["other"].unique().sort()
+    near = near_pairs_between(some.to_numpy(), others.to_numpy(), radius)
+    hashes = pl.DataFrame({"hash": some.gather(near.left), "other": others.gather(near.right)})
+    return hashes.join(left, on="hash").join(right, on="other").select("pixel_hash", "item_pixels")
 
 
 def _confirmed(pairs: pl.DataFrame, benchmark: Benchmark, witness: Witness) -> pl.DataFrame:

@@ -6,13 +6,16 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 
+import numpy as np
 import polars as pl
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from infinity_assets.platform import Platform
+from infinity_assets.similarity.crops import PARTS
 from infinity_assets.sources.catalogue import EVALUATION
 from infinity_assets.stages.benchmark_fingerprints.schema import BENCHMARK_FINGERPRINTS
+from infinity_assets.stages.duplicate_ledger.narrow import narrow_pictures
 from infinity_assets.stages.filtered.contamination.batch import UNIFIED_COLUMNS, Batch, with_hashes
 from infinity_assets.stages.filtered.contamination.benchmark import Benchmark, words_of
 from infinity_assets.stages.filtered.contamination.check import published_benchmarks
@@ -174,9 +177,17 @@ class _Scan:
 
     @cached_property
     def _images(self) -> pl.DataFrame:
-        """What pictures of the source are looked up by, some 100 bytes each."""
+        """What pictures of the source are looked up by, some 150 bytes each."""
         columns = ["image_id", "pixel_hash", "phash", "low_detail"]
         frame = pl.DataFrame(pl.from_arrow(self._pictures.read(columns))).with_row_index("place")
+        parts = [
+            narrow_pictures(self._store.objects, self._pictures, shard).parts
+            for shard in self._pictures.shards
+        ]
+        hashes = np.concatenate(parts) if parts else np.empty((0, len(PARTS)), np.uint64)
+        frame = frame.with_columns(
+            parts=pl.Series(hashes, dtype=pl.Array(pl.UInt64, len(PARTS))).arr.to_list()
+        )
         decoded = frame.filter(pl.col("phash").is_not_null() & pl.col("pixel_hash").is_not_null())
         return decoded.with_columns(phash=words_of("phash"), low_detail=pl.col("low_detail").fill_null(False))
 

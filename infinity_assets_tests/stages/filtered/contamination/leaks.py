@@ -14,6 +14,7 @@ import pyarrow as pa
 
 from infinity_assets.demo import scenes
 from infinity_assets.demo.parts import jpeg, png
+from infinity_assets.similarity.crops import crop_hashes
 from infinity_assets.similarity.exchanges import Exchanges
 from infinity_assets.stages.benchmark_fingerprints.items import IMAGE_COLUMNS, fingerprint_items
 from infinity_assets.stages.filtered.contamination.batch import Batch
@@ -117,9 +118,13 @@ def benchmark_of(items: Sequence[tuple[str, str, Sequence[bytes]]]) -> Benchmark
 
 def batch_of(samples: Sequence[tuple[str, str, Sequence[bytes]]]) -> tuple[Batch, pl.DataFrame]:
     images = images_of(samples)
-    looked_up = images.with_row_index("place").with_columns(phash=words_of("phash"))
+    parts = [crop_hashes(signature).tolist() for signature in images["signature"]]
+    looked_up = images.with_row_index("place").with_columns(
+        phash=words_of("phash"), parts=pl.Series(parts, dtype=pl.List(pl.UInt64))
+    )
     rows = rows_of(samples, "train")
-    return Batch(rows, looked_up.select("place", "image_id", "pixel_hash", "phash", "low_detail")), images
+    columns = ["place", "image_id", "pixel_hash", "phash", "parts", "low_detail"]
+    return Batch(rows, looked_up.select(columns)), images
 
 
 def found(

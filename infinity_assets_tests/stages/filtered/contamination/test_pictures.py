@@ -2,8 +2,16 @@
 
 from __future__ import annotations
 
+import cv2
+import numpy as np
+import pytest
+
+from infinity_assets.demo.parts import jpeg
+from infinity_assets.similarity.pictures import PHASH_RADIUS
 from infinity_assets.stages.duplicate_ledger import near_images
 from infinity_assets.stages.filtered.contamination.pictures import same_pictures
+from infinity_assets.stages.images.limits import Limits
+from infinity_assets.stages.images.measure import measure_image
 from infinity_assets_tests.stages.filtered.contamination.leaks import (
     InMemory,
     batch_of,
@@ -57,6 +65,19 @@ def test_pairs_of_a_picture_that_left_the_benchmark_are_forgotten() -> None:
     looked(copies[:1], ITEMS[:1], before=witness)
     _, again = looked(copies, before=witness)
     assert again.read == 2
+
+
+@pytest.mark.parametrize("cut", ["the sample's", "the item's"])
+def test_a_picture_that_lost_a_strip_is_the_items_picture(cut: str) -> None:
+    """Lost otherwise: a benchmark's picture in training because somebody cut a strip off one side."""
+    whole = drawing(9)
+    pixels = cv2.imdecode(np.frombuffer(whole, np.uint8), cv2.IMREAD_COLOR)[:, :, ::-1]
+    crop = jpeg(np.ascontiguousarray(pixels[:, : round(pixels.shape[1] * 0.92)]), 90)
+    hashes = [int.from_bytes(measure_image(data, None, Limits()).phash or b"") for data in (whole, crop)]
+    assert (hashes[0] ^ hashes[1]).bit_count() > PHASH_RADIUS, "found by its parts alone"
+    sample, item = (crop, whole) if cut == "the sample's" else (whole, crop)
+    seen, _ = looked([sample], [("What is it?", "A house.", [item])])
+    assert len(seen) == 1
 
 
 def test_workers_find_what_one_process_finds(monkeypatch) -> None:
