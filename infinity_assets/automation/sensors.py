@@ -1,5 +1,6 @@
 """Sensors: a ledger that moved on without a source, and a catalogue that is not the one loaded.
 
+Stages are imported where they are asked: the code location loads without the libraries that they need.
 No ``from __future__ import annotations`` here: Dagster looks at the annotation of ``context`` itself.
 """
 
@@ -12,10 +13,6 @@ from infinity_assets.platform import Platform
 from infinity_assets.sources.catalogue import read_catalogue
 from infinity_assets.stages.deduped.schema import DEDUPED
 from infinity_assets.stages.duplicate_ledger.schema import DUPLICATE_LEDGER
-from infinity_assets.stages.duplicate_ledger.stage import moved
-from infinity_assets.stages.filtered.inputs import behind
-from infinity_assets.stages.scored.inputs import moved as scores_moved
-from infinity_assets.stages.synthesized.inputs import moved as synthesis_moved
 
 MINUTE = 60
 PARTITION_TAG = "dagster/partition"
@@ -57,6 +54,10 @@ def converge(
         ),
     )
     def evaluate(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipReason:
+        from infinity_assets.stages.filtered.inputs import behind
+        from infinity_assets.stages.scored.inputs import moved as scores_moved
+        from infinity_assets.stages.synthesized.inputs import moved as synthesis_moved
+
         running = context.instance.get_runs(dg.RunsFilter(statuses=list(UNDER_WAY)))
         busy = {run.tags.get(PARTITION_TAG) for run in running}
         requests = []
@@ -83,6 +84,8 @@ def converge(
 
 def _ledger_request(platform: Platform, sources: dg.PartitionsDefinition) -> dg.RunRequest | None:
     """A run of the ledger, of whichever source was compared before: it brings all slices into line."""
+    from infinity_assets.stages.duplicate_ledger.stage import moved
+
     what = moved(platform)
     for name in sources.get_partition_keys() if what is not None else ():
         ledger = platform.store.published(DUPLICATE_LEDGER, name)

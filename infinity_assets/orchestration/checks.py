@@ -20,8 +20,8 @@ from infinity_assets.quality.audit import CheckResult
 from infinity_assets.quality.contract import Check, Contract
 from infinity_assets.stages.exported.parity import PARITY_CHECK, PARITY_PROMISE
 from infinity_assets.stages.filtered.contamination.check import UNCONTAMINATED, UNCONTAMINATED_PROMISE
-from infinity_assets.stages.synthesized.stage import LINES_CHECK, LINES_PROMISE
-from infinity_assets.stages.tag_associations.stage import HIT_RATE_CHECK, HIT_RATE_PROMISE
+from infinity_assets.stages.synthesized.schema import LINES_CHECK, LINES_PROMISE
+from infinity_assets.stages.tag_associations.schema import HIT_RATE_CHECK, HIT_RATE_PROMISE
 
 DRIFT_CHECKS: Final = {
     "drop_rate_drift": "the share of rows lost to any one reason is about that of the last materialization",

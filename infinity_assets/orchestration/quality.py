@@ -15,7 +15,6 @@ import dagster as dg
 from infinity_assets.errors import InfinityError
 from infinity_assets.marts.dbt import promises
 from infinity_assets.marts.narrow import NARROW, NARROW_VERSION
-from infinity_assets.marts.publish import publish_quality
 from infinity_assets.orchestration.groups import LEADS, QUALITY, code_version
 from infinity_assets.orchestration.links import Links
 from infinity_assets.orchestration.metadata import Metadata, markdown_table
@@ -72,6 +71,8 @@ def quality_assets() -> dg.AssetsDefinition:
         required_resource_keys={PLATFORM},
     )
     def materialize(context: dg.AssetExecutionContext) -> Iterator[Any]:
+        from infinity_assets.marts.publish import publish_quality
+
         platform: Platform = getattr(context.resources, PLATFORM)
         links = Links(platform.settings.preview_url)
         began = time.perf_counter()

@@ -9,7 +9,6 @@ from typing import Final
 import pyarrow as pa
 
 from infinity_assets.stages.images.limits import Limits
-from infinity_assets.stages.images.measure import ImageMeasures, measure_image
 from infinity_assets.store.tables import TableSpec
 
 #: Raised when a column is added, removed or changes its type or meaning.
@@ -74,6 +73,8 @@ def measure_batch(items: Sequence[tuple[str, bytes]], limits: Limits) -> pa.Reco
 
     The caller bounds a batch's bytes: they are copied once into the batch.
     """
+    from infinity_assets.stages.images.measure import ImageMeasures, measure_image  # decoders, for workers
+
     rows = [measure_image(data, name, limits) for name, data in items]
     columns = {field.name: [getattr(row, field.name) for row in rows] for field in fields(ImageMeasures)}
     columns["bytes"] = [data if len(data) <= limits.max_bytes else None for _, data in items]

@@ -10,6 +10,9 @@ from infinity_assets.stages.unified.schema import MEDIUM, TURN
 from infinity_assets.stages.verdicts import VERDICT_FIELDS
 from infinity_assets.store.tables import TableSpec
 
+LINES_CHECK: Final = "lines_conserved"
+LINES_PROMISE: Final = "every kept line is in exactly one conversation"
+
 #: One row for each question to be asked of a picture.
 SYNTHESIS_PLAN: Final = TableSpec(
     name="synthesis_plan",

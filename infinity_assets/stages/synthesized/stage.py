@@ -21,7 +21,13 @@ from infinity_assets.stages.synthesized.lines import LINES_VERSION, decide
 from infinity_assets.stages.synthesized.merge import MERGE_VERSION, merge
 from infinity_assets.stages.synthesized.plan import PLAN_VERSION, coverage
 from infinity_assets.stages.synthesized.rules import RULES_VERSION
-from infinity_assets.stages.synthesized.schema import SYNTHESIS_PLAN, SYNTHESIS_QA, SYNTHESIZED
+from infinity_assets.stages.synthesized.schema import (
+    LINES_CHECK,
+    LINES_PROMISE,
+    SYNTHESIS_PLAN,
+    SYNTHESIS_QA,
+    SYNTHESIZED,
+)
 from infinity_assets.stages.synthesized.writers import Writer
 from infinity_assets.stages.tagged.taxonomy import Taxonomy
 from infinity_assets.stages.verdicts import KEEP
@@ -38,8 +44,6 @@ MADE_BY: Final = {
     SYNTHESIS_QA.name: (RULES_VERSION, ASKING_VERSION, LINES_VERSION),
     SYNTHESIZED.name: (MERGE_VERSION,),
 }
-LINES_CHECK: Final = "lines_conserved"
-LINES_PROMISE: Final = "every kept line is in exactly one conversation"
 
 #: Lines of a shard, about. Shards are cut by picture, so that a new one touches one shard alone.
 SHARD_LINES: Final = 512

@@ -11,6 +11,11 @@ from infinity_assets.store.tables import TableSpec
 #: The one partition of an asset that has none.
 WHOLE: Final = "all"
 
+HIT_RATE_CHECK: Final = "tells_more_than_popularity"
+HIT_RATE_PROMISE: Final = (
+    "on samples that were not counted, tags suggest the right instruction more often than popularity does"
+)
+
 TAG_ASSOCIATIONS: Final = TableSpec(
     name="tag_associations",
     version=1,

@@ -11,7 +11,7 @@ from infinity_assets.errors import CatalogueError, StoreError
 from infinity_assets.quality.audit import CheckResult
 from infinity_assets.stages.publish import StageResult, code_version, publish, verdict_stats
 from infinity_assets.stages.tag_associations.associate import ASSOCIATION_VERSION, TAGGED_COLUMNS, associate
-from infinity_assets.stages.tag_associations.schema import TAG_ASSOCIATIONS, WHOLE
+from infinity_assets.stages.tag_associations.schema import HIT_RATE_CHECK, TAG_ASSOCIATIONS, WHOLE
 from infinity_assets.stages.tagged.schema import TAGGED
 from infinity_assets.stages.tagged.taxonomy import load_taxonomy
 from infinity_assets.store.digests import key_of
@@ -20,10 +20,6 @@ from infinity_assets.store.tables import Published, Store
 if TYPE_CHECKING:
     from infinity_assets.platform import Platform
 
-HIT_RATE_CHECK: Final = "tells_more_than_popularity"
-HIT_RATE_PROMISE: Final = (
-    "on samples that were not counted, tags suggest the right instruction more often than popularity does"
-)
 #: The depth at which the check compares: as many instructions as a picture is planned at most by default.
 CHECKED_DEPTH: Final = 5
 #: Fewer held-out questions say nothing.

@@ -14,7 +14,8 @@ from infinity_assets.errors import CatalogueError, StoreError
 from infinity_assets.platform import Platform
 from infinity_assets.stages.tag_associations.associate import associate
 from infinity_assets.stages.tag_associations.policy import load_association_policy
-from infinity_assets.stages.tag_associations.stage import HIT_RATE_CHECK, materialize_tag_associations
+from infinity_assets.stages.tag_associations.schema import HIT_RATE_CHECK
+from infinity_assets.stages.tag_associations.stage import materialize_tag_associations
 from infinity_assets.stages.tagged.schema import TAGGED
 from infinity_assets.stages.tagged.stage import materialize_tagged
 from infinity_assets.stages.tagged.taxonomy import load_taxonomy
