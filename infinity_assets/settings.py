@@ -84,6 +84,23 @@ class GpuClass(BaseModel):
     shared_memory: str = "8Gi"  #: most of it, for steps that start a vLLM server
 
 
+class WorkerJobs(BaseModel):
+    """How the shards of a heavy step run on Kubernetes: as one Indexed Job."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    parallelism: int = Field(default=8, ge=1)  #: pods at once; steps with GPUs have ``tagger_workers``
+    least_shards: int = Field(default=4, ge=1)  #: a step of fewer runs them in the run's own pod
+    cpu: str = "1"  #: request and limit of a pod without GPU
+    memory: str = "4Gi"  #: the same; doubled for a shard that was killed for want of it
+    most_memory: str = "32Gi"  #: up to this
+    deadline_s: int = Field(default=86_400, ge=1)  #: longest that a Job may take, waiting for nodes included
+    kept_s: int = Field(default=3_600, ge=0)  #: how long a finished Job stays to be looked at
+    warn_after_s: float = Field(default=300.0, ge=0)  #: how long a pod may wait for a node unmentioned
+    poll_s: float = Field(default=2.0, gt=0)  #: between looks at a Job
+    queue: str | None = None  #: local queue of Kueue that admits the Jobs
+
+
 class Settings(BaseSettings):
     """One deployment. Secrets are never settings: object stores read their own environment variables."""
 
@@ -109,11 +126,13 @@ class Settings(BaseSettings):
     vllm_image: str | None = None  #: container image with vLLM's environment, on Kubernetes
     kubernetes: bool = False  #: runs are Jobs of a cluster, and say in their tags what they need there
     gpu_classes: dict[str, GpuClass] = Field(default_factory=dict)  #: by name, as JSON; on Kubernetes
+    worker_jobs: WorkerJobs = Field(default_factory=WorkerJobs)  #: as JSON; on Kubernetes
     tagger_gpu_class: str | None = None  #: of a step that runs RAM++
     vllm_gpu_class: str | None = None  #: of a step that starts a vLLM server
     ram_plus: RamPlusSettings = Field(default_factory=RamPlusSettings)
     dbt: Path | None = None  #: the program dbt; see ``make quality`` where there is none beside Python
     preview_url: str = "http://127.0.0.1:3001"  #: where the sample pages are served
+    index: Path | None = None  #: folder of the explorer's index; ``<home>/explorer`` if unset
     dagster_url: str | None = None  #: where Dagster's pages are served, for links from a sample to its runs
 
     @model_validator(mode="after")
@@ -127,6 +146,11 @@ class Settings(BaseSettings):
     def store_root(self) -> str:
         """Root of the tables."""
         return self.store or str((self.home / "store").absolute())
+
+    @property
+    def index_folder(self) -> Path:
+        """Folder of the explorer's index: a cache, which may be deleted at any time."""
+        return (self.index or self.home / "explorer").absolute()
 
     @property
     def exports_root(self) -> Path:

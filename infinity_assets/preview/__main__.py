@@ -19,7 +19,9 @@ def main() -> None:
     args = parser.parse_args()
     local = args.host in {"127.0.0.1", "localhost", "::1"}
     settings = Settings()
-    app = create_app(Store(settings.store_root), None if local else ["*"], settings.dagster_url)
+    app = create_app(
+        Store(settings.store_root), None if local else ["*"], settings.dagster_url, settings.index_folder
+    )
     uvicorn.run(app, host=args.host, port=args.port, log_level="warning", server_header=False)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
+from pathlib import Path
 from typing import Any, Final
 
 import anyio
@@ -17,10 +18,12 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from infinity_assets.errors import InfinityError
+from infinity_assets.explorer.index import SampleIndex
 from infinity_assets.lineage.ids import IMAGE_ID, SAMPLE_ID
 from infinity_assets.lineage.passport import passport
 from infinity_assets.lineage.told import measures_of
 from infinity_assets.preview import lookups, pages
+from infinity_assets.preview.explore import explore
 from infinity_assets.sources.model import SOURCE_NAME
 from infinity_assets.store.reading import ReadingStore
 from infinity_assets.store.tables import Store
@@ -55,7 +58,9 @@ _HEADERS: Final = {
 Work = Callable[[], Response]
 
 
-def create_app(store: Store, hosts: list[str] | None = None, dagster: str | None = None) -> Starlette:
+def create_app(
+    store: Store, hosts: list[str] | None = None, dagster: str | None = None, index: Path | None = None
+) -> Starlette:
     """The server over one store.
 
     Args:
@@ -63,9 +68,11 @@ def create_app(store: Store, hosts: list[str] | None = None, dagster: str | None
         hosts: names under which it may be reached (a page elsewhere must not reach it through a name of its
             own); this machine by default.
         dagster: address of Dagster's pages, for links to runs; runs are not linked without.
+        index: folder of the explorer's index, the only thing that is written; no explorer without.
     """
     limiter = anyio.CapacityLimiter(READERS)
     store = ReadingStore(store.root, store.storage_options)
+    samples = SampleIndex(store, index) if index is not None else None
 
     async def bounded(work: Work) -> Response:
         try:
@@ -88,6 +95,7 @@ def create_app(store: Store, hosts: list[str] | None = None, dagster: str | None
             Route("/style.css", page(_style), methods=["GET"]),
             Route("/icon.svg", page(_icon), methods=["GET"]),
             Route("/s/{sample_id:str}", page(_sample), methods=["GET"]),
+            Route("/explore", page(_explore), methods=["GET"]),
             Route("/stage/{stage:str}", page(_index), methods=["GET"]),
             Route("/stage/{stage:str}/{partition:str}", page(_stage), methods=["GET"]),
             Route("/check/{table:str}/{partition:str}/{name:str}", page(_check), methods=["GET"]),
@@ -103,6 +111,7 @@ def create_app(store: Store, hosts: list[str] | None = None, dagster: str | None
         ],
         exception_handlers={HTTPException: _problem},
     )
+    app.state.samples = samples
     app.state.dagster = dagster.rstrip("/") if dagster else None
     return app
 
@@ -173,6 +182,13 @@ def _sample(store: Store, request: Request) -> Response:
         dagster=request.app.state.dagster,
     )
     return HTMLResponse(page)
+
+
+def _explore(store: Store, request: Request) -> Response:
+    index = request.app.state.samples
+    if index is None:
+        raise HTTPException(404, "this server was started without a folder for the explorer's index")
+    return explore(index, request)
 
 
 def _stage(store: Store, request: Request) -> Response:

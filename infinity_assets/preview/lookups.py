@@ -227,21 +227,33 @@ def _rows(
     return rows
 
 
-def _with_heads(store: Store, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Add each sample's first turn and its first picture, if that can be shown; a mix has many sources."""
+def conversations(store: Store, sample_ids: Sequence[str]) -> dict[str, list[Mapping[str, str]]]:
+    """The turns of samples by id, those of system left out; of an id that is published nowhere nothing."""
+    return {
+        sample_id: [turn for turn in row["turns"] if turn["role"] != "system"]
+        for sample_id, row in _heads(store, sample_ids).items()
+    }
+
+
+def _heads(store: Store, sample_ids: Sequence[str]) -> dict[str, dict[str, Any]]:
     by_source: dict[str, list[str]] = {}
-    for row in rows:
-        by_source.setdefault(row["sample_id"].rsplit("-", 1)[0], []).append(row["sample_id"])
+    for sample_id in sample_ids:
+        by_source.setdefault(sample_id.rsplit("-", 1)[0], []).append(sample_id)
+    columns = ["sample_id", "turns", "image_ids"]
     heads: dict[str, dict[str, Any]] = {}
     for source, ids in by_source.items():
-        columns = ["sample_id", "turns", "image_ids"]
         for spec in (UNIFIED, SYNTHESIZED):
             for row in _rows(store, spec, source, f"sample_id IN ({_quoted(ids)})", len(ids), columns):
                 heads[row["sample_id"]] = row
-    shown = {
-        s: _decoded(store, s, [h["image_ids"][0] for h in heads.values() if h["image_ids"]])
-        for s in by_source
-    }
+    return heads
+
+
+def _with_heads(store: Store, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Add each sample's first turn and its first picture, if that can be shown; a mix has many sources."""
+    heads = _heads(store, [row["sample_id"] for row in rows])
+    firsts = [head["image_ids"][0] for head in heads.values() if head["image_ids"]]
+    sources = {row["sample_id"].rsplit("-", 1)[0] for row in rows}
+    shown = {source: _decoded(store, source, firsts) for source in sources}
     result = []
     for row in rows:
         head = heads.get(row["sample_id"], {"turns": [], "image_ids": []})
