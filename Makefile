@@ -5,10 +5,10 @@ BIN := $(VENV)/bin
 HOME_DIR ?= demo_home
 
 .DEFAULT_GOAL := help
-.PHONY: help demo ui ram vllm quality test lint lock clean
+.PHONY: help demo ui ram vllm quality dashboard test lint lock clean
 
 help: ## List the commands
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-9s %s\n", $$1, $$2}'
 
 # The lock holds plain name==version lines, so that it names no registry.
 $(VENV)/.user: pyproject.toml requirements.lock
@@ -51,13 +51,17 @@ $(VLLM)/.built-0.32.0:
 vllm: $(VLLM)/.built-0.32.0 ## Build the environment of a vLLM server for CPUs (2.5 GB, some minutes)
 
 QUALITY := .envs/quality
-# dbt is a program here, not an import: its pins stay out of the platform's environment.
+# dbt and the dashboard are programs here, not imports: their pins stay out of the platform's environment.
 $(QUALITY)/.built: pyproject.toml
 	test -x $(QUALITY)/bin/python || $(PYTHON) -m venv $(QUALITY)
-	$(QUALITY)/bin/python -m pip install --quiet 'dbt-core>=1.11,<1.12' 'dbt-duckdb>=1.11,<1.12'
+	$(QUALITY)/bin/python -m pip install --quiet 'dbt-core>=1.11,<1.12' 'dbt-duckdb>=1.11,<1.12' \
+	  'streamlit>=1.67,<2' 'altair>=6.3,<7' 'polars>=2.1,<3'
 	touch $@
 
-quality: $(QUALITY)/.built ## Build the environment of dbt, which `infinity quality` runs (200 MB)
+quality: $(QUALITY)/.built ## Build the environment of dbt and the dashboard (600 MB)
+
+dashboard: $(QUALITY)/.built ## Serve the dashboard over the last snapshot of the demo
+	$(QUALITY)/bin/python -m infinity_assets.dashboard --home $(HOME_DIR)
 
 test: lint ## The whole test suite
 	$(BIN)/python -m pytest -n 2 --dist loadfile

@@ -8,8 +8,7 @@ from urllib.parse import quote, urlencode
 
 from infinity_assets.lineage.ids import IMAGE_ID, SAMPLE_ID
 
-#: What the explorer filters by; a link is its whole view. ``near`` is the id of a sample, ``check`` the name of
-#: one of a contract.
+#: What the explorer filters by; a link is its whole view. ``near`` is the id of a sample.
 FILTERS: Final = (
     "source",
     "stage",

@@ -10,7 +10,8 @@ import polars as pl
 
 from infinity_assets.marts.dbt import build_marts, find_dbt, project_hash
 from infinity_assets.marts.page import write_page
-from infinity_assets.marts.snapshot import Snapshot, publish_snapshot
+from infinity_assets.marts.published import Snapshot
+from infinity_assets.marts.snapshot import publish_snapshot
 from infinity_assets.platform import Platform
 
 

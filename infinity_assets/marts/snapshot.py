@@ -18,9 +18,8 @@ import fcntl
 import json
 import os
 import shutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -28,40 +27,13 @@ import pyarrow.parquet as pq
 
 from infinity_assets.errors import StoreError
 from infinity_assets.marts.narrow import NARROW, NARROW_VERSION, Narrow
+from infinity_assets.marts.published import POINTER, Snapshot, current_snapshot, folders
 from infinity_assets.marts.told import as_json, small_tables, write_small
 from infinity_assets.platform import Platform
 from infinity_assets.store.digests import key_of
 from infinity_assets.store.tables import Published
 
 KEPT: Final = 5  #: snapshots that stay, the current one among them
-POINTER: Final = "current"
-
-
-@dataclass(frozen=True, slots=True)
-class Snapshot:
-    """One published snapshot."""
-
-    folder: Path
-    number: int  #: 1 is the first
-    id: str
-    rows: Mapping[str, int]  #: by table
-    made: bool = True  #: False where it was there already: nothing changed since
-
-    @property
-    def page(self) -> Path:
-        """The self-contained HTML file."""
-        return self.folder / "quality.html"
-
-
-def current_snapshot(home: Path) -> Snapshot | None:
-    """The snapshot that readers take; None before the first."""
-    root = home / "quality"
-    try:
-        name = (root / POINTER).read_text("ascii").strip()
-        told = json.loads((root / name / "snapshot.json").read_text("utf-8"))
-    except FileNotFoundError:
-        return None
-    return Snapshot(root / name, told["number"], told["id"], told["rows"], made=False)
 
 
 def publish_snapshot(
@@ -95,7 +67,7 @@ def publish_snapshot(
         new = key_of(NARROW_VERSION, made_by, versions, as_json(determined | checked))
         if last is not None and last.id == new:
             return last
-        for path in _snapshots(root):  # written by a run that was killed before it switched the pointer
+        for path in folders(root):  # written by a run that was killed before it switched the pointer
             if int(path.name[:6]) > number:
                 shutil.rmtree(path)
         staging = root / f".staging-{new}"
@@ -162,9 +134,5 @@ def _write(staging: Path, taken: list[tuple[Narrow, Published]], before: Path | 
 
 def _prune(root: Path, kept: int) -> None:
     """Delete all but the last snapshots; who has a file of one open can read it to its end."""
-    for old in _snapshots(root)[:-kept]:
+    for old in folders(root)[:-kept]:
         shutil.rmtree(old)
-
-
-def _snapshots(root: Path) -> list[Path]:
-    return sorted(path for path in root.iterdir() if path.is_dir() and not path.name.startswith("."))

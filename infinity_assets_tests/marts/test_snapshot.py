@@ -15,7 +15,8 @@ import pytest
 from infinity_assets.errors import StoreError
 from infinity_assets.marts import snapshot as module
 from infinity_assets.marts.narrow import NARROW
-from infinity_assets.marts.snapshot import current_snapshot, publish_snapshot
+from infinity_assets.marts.published import current_snapshot
+from infinity_assets.marts.snapshot import publish_snapshot
 from infinity_assets.settings import Settings
 from infinity_assets_tests.lineage.story import EVIL
 
