@@ -255,25 +255,26 @@ class _Counts:
     def __init__(self, query: Query) -> None:
         self._stage = query.stage if query.stage in STAGES else ""
         self._found: dict[str, Counter[str]] = {name: Counter() for name in _FACETS}
-        decided = ["history"] if self._stage else ["verdict", "reason"]
-        self.columns = ["stage", *decided, "question_type", "language", "licence", "tags", "findings"]
+        decided = [] if self._stage else ["verdict", "reason"]
+        self.columns = ["history", *decided, "question_type", "language", "licence", "tags", "findings"]
 
     def add(self, source: str, part: pl.DataFrame) -> None:
         self._found["source"][source] += part.height
-        for name in ("stage", "question_type", "language", "licence"):
+        history = part["history"].explode().drop_nulls()
+        self._add("stage", history.filter(history.is_in(STAGES)))
+        for name in ("question_type", "language", "licence"):
             self._add(name, part[name])
         for name, column in (("tag", "tags"), ("finding", "findings")):
             self._add(name, part[column].explode().drop_nulls())
         if self._stage:
-            self._add_decided(part)
+            self._add_decided(history)
         else:
             for name in ("verdict", "reason"):
                 self._add(name, part[name])
 
-    def _add_decided(self, part: pl.DataFrame) -> None:
+    def _add_decided(self, history: pl.Series) -> None:
         prefix = f"{self._stage} "
-        told = part["history"].explode().drop_nulls()
-        told = told.filter(told.str.starts_with(prefix)).str.strip_prefix(prefix)
+        told = history.filter(history.str.starts_with(prefix)).str.strip_prefix(prefix)
         verdict = told.is_in([KEEP, DROP, QUARANTINE])
         self._add("verdict", told.filter(verdict))
         self._add("reason", told.filter(~verdict))
