@@ -89,6 +89,12 @@ class Evidence:
         return self._mapped[1]
 
     @cached_property
+    def gain(self) -> float:
+        """How many times the contrast of what b shows of a is that of a; 0 where a is flat."""
+        deviation = float(self._laid[self._inside].std())
+        return float(self._other[self._inside].std()) / deviation if deviation > 0 else 0.0
+
+    @cached_property
     def _edges(self) -> tuple[tuple[Floats, Floats], tuple[Floats, Floats]]:
         return _edges(self._mapped[0]), _edges(self._other)
 

@@ -15,6 +15,7 @@ from typing import Literal
 
 from infinity_assets.similarity.evidence import EARLY_PIXELS, Evidence, examine
 from infinity_assets.similarity.ground import ground_of, one_ground
+from infinity_assets.similarity.registration import Placement
 from infinity_assets.similarity.signature import Signature, unpack
 
 #: Largest Hamming distance of two pHashes at which their pictures are compared. On the held-out half 89.6 %
@@ -24,7 +25,7 @@ from infinity_assets.similarity.signature import Signature, unpack
 PHASH_RADIUS = 10
 
 #: Raised when the same pictures get another relation.
-WITNESS_VERSION = 6
+WITNESS_VERSION = 7
 
 Relation = Literal["same", "variant", "different"]
 
@@ -53,9 +54,17 @@ TIMES_USUAL = 2.2
 USUAL_FLOOR = 8.0
 USUAL = 60.0  #: structure differs throughout
 
-#: A theme variant is a drawing (most pixels have no slope at all) whose edges stay.
+#: In a sparse picture, nearly all of which has no slope, one mark laid upon another proves little: there a
+#: crop is believed up to a tenth of each axis, and where all of it lies in the whole; and black is no grey.
+SPARSE = 0.85
+SPARSE_SCALE = 1.13
+SPARSE_CONTAINED = 0.985
+SPARSE_GAIN = 1.6
+
+#: A theme variant is a drawing (most pixels have no slope at all) whose edges stay, and where they are.
 DRAWN = 0.4
 VARIANT_EDGES = 6.0
+VARIANT_MOVED = 0.03
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +101,7 @@ def relation(a: bytes, b: bytes) -> Comparison:
     edges = min(seen.lost, seen.added)
     if seen.slope > LEAST_SLOPE and edges < FIRST_EDGES and seen.recoloured < FIRST_COLOUR:
         return Comparison("same", _score(seen))
-    if edges < VARIANT_EDGES and (seen.grey or seen.flat > DRAWN):
+    if edges < VARIANT_EDGES and (seen.grey or seen.flat > DRAWN) and _unmoved(seen.placement):
         return Comparison("variant", _score(seen))
     return Comparison("different", _score(seen))
 
@@ -130,6 +139,7 @@ def closer(a: Signature, b: Signature) -> Comparison:
         and not _changed(seen)
         and seen.usual < USUAL
         and seen.recoloured < COLOUR
+        and (seen.flat <= SPARSE or _little_done(seen))
     )
     return Comparison("same" if same else "different", _score(seen))
 
@@ -140,6 +150,21 @@ def _changed(seen: Evidence) -> bool:
         max(seen.lost, seen.added) > EDGES_ANY
         and seen.unexplained > STRUCTURE
         and seen.unexplained > TIMES_USUAL * (seen.usual + USUAL_FLOOR)
+    )
+
+
+def _unmoved(at: Placement) -> bool:
+    moved = (at.scale_x - 1, at.scale_y - 1, at.shift_x, at.shift_y)
+    return max(map(abs, moved)) <= VARIANT_MOVED
+
+
+def _little_done(seen: Evidence) -> bool:
+    at = seen.placement
+    scales = (at.scale_x, at.scale_y, 1 / at.scale_x, 1 / at.scale_y)
+    return (
+        max(scales) <= SPARSE_SCALE
+        and at.contained >= SPARSE_CONTAINED
+        and 1 / SPARSE_GAIN <= seen.gain <= SPARSE_GAIN
     )
 
 

@@ -6,6 +6,7 @@ digit of a page needs its pixels, and keeping those of every picture would doubl
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import cv2
@@ -22,9 +23,13 @@ from infinity_assets.stages.images.sniff import sniff
 #: 0.06 s of CPU, most others in 0.01 s.
 CLOSEUP_PIXELS = 1_200_000
 
+#: Least side of a close-up, in pixels: a smaller picture is enlarged by a whole number, or a pixel around and
+#: a window of 7 would be a good part of it, and a circle would be a triangle.
+LEAST_SIDE = 160
+
 
 def closeup(data: bytes, limits: Limits) -> Signature:
-    """A picture of up to :data:`CLOSEUP_PIXELS`, with chroma a quarter as wide.
+    """A picture of up to :data:`CLOSEUP_PIXELS`, with chroma a quarter as wide; a small one is enlarged.
 
     Raises:
         ImageProblem: if the picture cannot be decoded; one that was measured can.
@@ -42,6 +47,7 @@ def closeup(data: bytes, limits: Limits) -> Signature:
         picture = over_white(picture)
     while picture.shape[0] * picture.shape[1] > CLOSEUP_PIXELS and min(picture.shape[:2]) > 1:
         picture = halve(picture)
+    picture = _enlarged(picture)
     if picture.ndim == 2:
         return Signature(canonical.width, canonical.height, picture, None)
     small = picture
@@ -50,6 +56,16 @@ def closeup(data: bytes, limits: Limits) -> Signature:
             small = halve(small)
     luma = cv2.cvtColor(picture, cv2.COLOR_RGBA2GRAY)
     return Signature(canonical.width, canonical.height, luma, chroma_of(small))
+
+
+def _enlarged(picture: np.ndarray[Any, np.dtype[np.uint8]]) -> np.ndarray[Any, np.dtype[np.uint8]]:
+    rows, columns = picture.shape[:2]
+    times = min(-(-LEAST_SIDE // min(rows, columns)), math.isqrt(CLOSEUP_PIXELS // (rows * columns)))
+    if times <= 1:
+        return picture
+    size = columns * times, rows * times
+    larger: np.ndarray[Any, np.dtype[np.uint8]] = cv2.resize(picture, size, interpolation=cv2.INTER_CUBIC)
+    return larger
 
 
 def confirm_pair(pair: tuple[bytes, bytes]) -> Comparison:
