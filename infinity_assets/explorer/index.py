@@ -142,7 +142,8 @@ class SampleIndex:
         import lance
 
         reader = pa.RecordBatchReader.from_batches(INDEXED, batches(tables))
-        dataset = lance.write_dataset(reader, str(self._path(name)), mode="overwrite")
+        mode = "overwrite" if (self._path(name) / "_versions").exists() else "create"
+        dataset = lance.write_dataset(reader, str(self._path(name)), mode=mode)
         dataset.create_scalar_index("text", "INVERTED", **_WORDS)
         if dataset.count_rows() >= LARGE:
             for column, kind in _SCALAR.items():
