@@ -32,3 +32,7 @@ class CommitConflict(StoreError):
 
 class AuditFailed(InfinityError):
     """A critical check failed, so nothing was committed; what was published before stays."""
+
+
+class ClusterError(InfinityError):
+    """Kubernetes refuses what it is asked, does not answer, or what ran there failed."""

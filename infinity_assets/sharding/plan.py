@@ -29,9 +29,14 @@ class Plan:
     tasks: tuple[Task, ...]
 
     @property
+    def hash(self) -> str:
+        """32 hex characters of the keys of its shards, in their order."""
+        return key_of(*(t.key for t in self.tasks))
+
+    @property
     def path(self) -> str:
         """Where the plan lies in the store, by its content."""
-        return f"_plans/{self.table}/{self.partition}/{key_of(*(t.key for t in self.tasks))}.json"
+        return f"_plans/{self.table}/{self.partition}/{self.hash}.json"
 
     def save(self, objects: Objects) -> None:
         """Write the plan, so that workers on other machines can read it."""
@@ -39,9 +44,22 @@ class Plan:
         document = {"table": self.table, "partition": self.partition, "tasks": tasks}
         objects.put(self.path, json.dumps(document).encode())
 
+    def mark(self, objects: Objects, task: Task) -> None:
+        """Say in the store that a shard is staged, for whoever watches from another machine."""
+        objects.put(f"{self._marks}/{task.key}", b"")
+
+    def marked(self, objects: Objects) -> set[str]:
+        """Keys of the shards that other machines staged."""
+        return set(objects.children(self._marks))
+
     def discard(self, objects: Objects) -> None:
-        """Remove the plan's file once every shard is staged."""
+        """Remove the plan's file and its marks once every shard is staged."""
         objects.delete(self.path)
+        objects.delete_prefix(self._marks)
+
+    @property
+    def _marks(self) -> str:
+        return self.path.removesuffix(".json")
 
 
 def load_plan(objects: Objects, path: str) -> Plan:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import atexit
 import multiprocessing
 import multiprocessing.forkserver
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import TimeoutError as FutureTimeout
 from concurrent.futures import as_completed
-from typing import Any, TypeVar
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Any, Protocol, TypeVar
 
 from infinity_assets.sharding.plan import Plan, Task
 from infinity_assets.sharding.worker import run_task
@@ -31,6 +33,31 @@ Result = TypeVar("Result")
 _pools: dict[int, Any] = {}
 
 
+class Elsewhere(Protocol):
+    """Other machines that run the shards of a plan."""
+
+    def takes(self, plan: Plan) -> bool:
+        """Whether the plan is worth the way there."""
+
+    def run(
+        self, root: str, plan: Plan, *, timeout_s: float, on_death: OnDeath, on_progress: OnProgress | None
+    ) -> None:
+        """See :func:`run_plan`."""
+
+
+_elsewhere: ContextVar[Elsewhere | None] = ContextVar("elsewhere", default=None)
+
+
+@contextmanager
+def run_elsewhere(machines: Elsewhere | None) -> Iterator[None]:
+    """Inside of it, :func:`run_plan` gives these machines the plans that they take; None: keeps all here."""
+    before = _elsewhere.set(machines)
+    try:
+        yield
+    finally:
+        _elsewhere.reset(before)
+
+
 def run_plan(
     root: str,
     plan: Plan,
@@ -40,7 +67,9 @@ def run_plan(
     on_death: OnDeath,
     on_progress: OnProgress | None = None,
 ) -> None:
-    """Run every shard of a plan in worker processes; each stages its own result.
+    """Run every shard of a plan, each of which stages its own result, in worker processes.
+
+    They are those of this machine, or of others inside of :func:`run_elsewhere`.
 
     Args:
         root: the store's root.
@@ -54,6 +83,10 @@ def run_plan(
         Exception: whatever a shard raised, once; shards already staged stay staged.
     """
     if not plan.tasks:
+        return
+    machines = _elsewhere.get()
+    if machines is not None and machines.takes(plan):
+        machines.run(root, plan, timeout_s=timeout_s, on_death=on_death, on_progress=on_progress)
         return
     from pebble import ProcessExpired
 
@@ -72,7 +105,9 @@ def run_plan(
                     future.result()
                     done += 1
                 except (ProcessExpired, FutureTimeout) as error:
-                    instead = on_death(task, _cause(error, timeout_s))
+                    hung = isinstance(error, FutureTimeout)
+                    why = hung_for(timeout_s) if hung else died_with(getattr(error, "exitcode", None))
+                    instead = on_death(task, why)
                     waiting += instead
                     total += len(instead) - 1
                 if on_progress is not None:
@@ -102,10 +137,14 @@ def spread(function: Callable[[Item], Result], items: Sequence[Item], workers: i
     return list(_pool(workers).map(function, items, chunksize=chunk).result())
 
 
-def _cause(error: Exception, timeout_s: float) -> str:
-    if isinstance(error, FutureTimeout):
-        return f"no result within {timeout_s:g} s"
-    return f"the worker died (exit code {getattr(error, 'exitcode', None)})"
+def hung_for(timeout_s: float) -> str:
+    """Why a shard has no result, in words that stand in a table: the same wherever it ran."""
+    return f"no result within {timeout_s:g} s"
+
+
+def died_with(exit_code: int | None) -> str:
+    """Like :func:`hung_for`; a signal's number is negative."""
+    return f"the worker died (exit code {exit_code})"
 
 
 def _pool(workers: int) -> Any:

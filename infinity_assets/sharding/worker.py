@@ -1,17 +1,32 @@
 """The one entry point of every worker: run one shard and stage its result under its key.
 
-``python -m infinity_assets.sharding.worker ROOT PLAN INDEX`` runs shard INDEX of a plan in the store.
+``python -m infinity_assets.sharding.worker ROOT PLAN [INDEX]`` runs shard INDEX of a plan in the store. The
+pods of an Indexed Job of Kubernetes know theirs from ``JOB_COMPLETION_INDEX``.
 """
 
 from __future__ import annotations
 
+import argparse
+import os
+import signal
 import sys
+import traceback
 from collections.abc import Callable
+from contextlib import suppress
 from importlib import import_module
 from typing import Any
 
 from infinity_assets.sharding.plan import Task, load_plan
 from infinity_assets.store.objects import Objects
+
+#: How a worker process ends whose shard raised an error, after it printed it; any other code is a death.
+EXIT_RAISED = 42
+
+#: How it ends when its shard took too long; as ``timeout`` of coreutils.
+EXIT_HUNG = 124
+
+#: How it ends when it was told to stop: 128 and the signal's number, as a shell has it.
+EXIT_STOPPED = 128 + signal.SIGTERM
 
 #: Kinds of shard, and the functions that run them: ``f(root, key, payload) -> None``, staging their result.
 KINDS = {
@@ -38,11 +53,61 @@ def run_task(root: str, task: Task) -> None:
 
 
 def main(argv: list[str]) -> int:
-    """Run one shard of a stored plan; the exit code is 0 once its result is staged."""
-    root, path, index = argv
-    plan = load_plan(Objects(root), path)
-    run_task(root, plan.tasks[int(index)])
-    return 0
+    """Run one shard of a stored plan in a process of its own, which may die or hang, and mark it as staged.
+
+    Returns:
+        0 once its result is staged and marked, else one of the codes above, or that of the process: 128 and
+        the number where a signal ended it.
+    """
+    parser = argparse.ArgumentParser(prog="python -m infinity_assets.sharding.worker")
+    parser.add_argument("root")
+    parser.add_argument("plan")
+    parser.add_argument("index", type=int, nargs="?", default=os.environ.get("JOB_COMPLETION_INDEX"))
+    parser.add_argument("--timeout", type=float, default=0.0, help="seconds; 0 for none")
+    given = parser.parse_args(argv)
+    if given.index is None:
+        parser.error("no INDEX, and no JOB_COMPLETION_INDEX in the environment")
+    child = os.fork()
+    if child == 0:
+        os.setpgid(0, 0)
+        os._exit(_shard(given.root, given.plan, int(given.index)))
+    return _watched(child, given.timeout)
+
+
+def _shard(root: str, path: str, index: int) -> int:
+    try:
+        objects = Objects(root)
+        plan = load_plan(objects, path)
+        run_task(root, plan.tasks[index])
+        plan.mark(objects, plan.tasks[index])
+        return 0
+    except BaseException:
+        traceback.print_exc()
+        return EXIT_RAISED
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+
+
+def _watched(child: int, timeout_s: float) -> int:
+    """Wait for the process, and end its whole group when it takes too long or this one is told to stop."""
+    ended_by: list[int] = []
+    with suppress(OSError):  # it does so itself, sooner or later
+        os.setpgid(child, child)
+
+    def end(number: int, _: object) -> None:
+        ended_by.append(number)
+        os.killpg(child, signal.SIGKILL)
+
+    # Handlers, not defaults: the first process of a container ignores signals that it does not handle.
+    for number in (signal.SIGTERM, signal.SIGALRM):
+        signal.signal(number, end)
+    signal.setitimer(signal.ITIMER_REAL, timeout_s)
+    _, status = os.waitpid(child, 0)
+    if ended_by:
+        return EXIT_HUNG if ended_by[0] == signal.SIGALRM else EXIT_STOPPED
+    code = os.waitstatus_to_exitcode(status)
+    return 128 - code if code < 0 else code
 
 
 if __name__ == "__main__":
