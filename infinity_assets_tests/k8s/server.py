@@ -67,12 +67,14 @@ def _rules(document: Document) -> Iterator[str]:
     if selector and not selector["matchLabels"].items() <= pod["metadata"]["labels"].items():
         yield "selector does not match the template"
     if pod is not None:
-        yield from _pod(pod["spec"])
+        claims = (document.get("spec") or {}).get(
+            "volumeClaimTemplates"
+        ) or ()  # of a StatefulSet: volumes too
+        yield from _pod(pod["spec"], [claim["metadata"]["name"] for claim in claims])
 
 
-def _pod(spec: Document) -> Iterator[str]:
-    volumes = [volume["name"] for volume in spec.get("volumes") or ()]
-    # A StatefulSet's claims are volumes as well; its manifests mount nothing else.
+def _pod(spec: Document, claims: Sequence[str]) -> Iterator[str]:
+    volumes = [*claims, *(volume["name"] for volume in spec.get("volumes") or ())]
     containers = [*(spec.get("initContainers") or ()), *spec["containers"]]
     names = [container["name"] for container in containers]
     for kind, of_kind in (("volume", volumes), ("container", names)):
