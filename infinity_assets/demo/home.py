@@ -32,4 +32,5 @@ def demo_settings(home: Path, workers: int) -> Settings:
         catalogue=sources / "catalogue",
         mixes=sources / "mixes" / "demo.yaml",
         workers=workers,
+        contracts="arrow",  # 160 small tables: Great Expectations would take longer than all stages together
     )

@@ -1,7 +1,6 @@
 """What every published table promises, as data: one YAML file for each table, in ``quality/contracts``.
 
-The check types are those that Great Expectations and dbt have too, so that another engine can run the same
-file later. A column may be a dotted path into structs and lists: ``media.image_id`` is every medium's id.
+A column may be a dotted path into structs and lists: ``media.image_id`` is every medium's id.
 """
 
 from __future__ import annotations
@@ -164,18 +163,10 @@ class Conservation(_Check):
         return (self.verdict,) if self.verdict else ()
 
 
+#: What a row can say by itself; an engine judges these.
+RowCheck = NotNull | InSet | Regex | Range | RequiredWhen | EqualLength | MediaMarkers
 Check = Annotated[
-    SchemaCheck
-    | NotNull
-    | Unique
-    | InSet
-    | Regex
-    | Range
-    | RequiredWhen
-    | EqualLength
-    | MediaMarkers
-    | Reference
-    | Conservation,
+    SchemaCheck | RowCheck | Unique | Reference | Conservation,
     Field(discriminator="type"),
 ]
 

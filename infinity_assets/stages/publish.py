@@ -15,6 +15,7 @@ import pyarrow as pa
 from infinity_assets.errors import AuditFailed
 from infinity_assets.quality.audit import CheckResult, Facts, audit
 from infinity_assets.quality.contract import load_contract
+from infinity_assets.quality.engines import EngineName
 from infinity_assets.stages.verdicts import DROP, KEEP, QUARANTINE
 from infinity_assets.store.tables import Published, Shard, Store, Transaction
 
@@ -150,6 +151,7 @@ def publish(
     *,
     rows_in: int,
     run_id: str,
+    engine: EngineName,
     inputs: Mapping[str, str],
     made_by: str | None = None,
     notes: Mapping[str, Any] | None = None,
@@ -164,6 +166,7 @@ def publish(
         shards: the whole partition, in order.
         rows_in: how many rows this stage received; conservation is checked against it.
         run_id: who does it.
+        engine: what judges the rows: ``Settings.contracts``.
         inputs: data versions of what was read.
         made_by: code version of the stage; that of the schema alone by default.
         notes: counts and ids worth remembering.
@@ -181,7 +184,8 @@ def publish(
     with ExitStack() as previews:
         staged = previews.enter_context(transaction.preview(shards))
         part = None if fresh is None else previews.enter_context(transaction.preview(fresh))
-        checks = (*audit(contract, transaction.spec.schema, staged, facts, part), *further_checks)
+        audited = audit(contract, transaction.spec.schema, staged, facts, part, engine=engine)
+        checks = (*audited, *further_checks)
     keep_checks(transaction.store, transaction.spec.name, transaction.partition, run_id, checks)
     if any(not c.passed and c.blocking for c in checks):
         raise CriticalCheckFailed(transaction.spec.name, transaction.partition, checks)

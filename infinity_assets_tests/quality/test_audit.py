@@ -14,6 +14,7 @@ from infinity_assets.quality import audit as engine
 from infinity_assets.quality.audit import CheckResult, Facts, audit
 from infinity_assets.quality.contract import Contract, load_contract, tables
 from infinity_assets.quality.drift import drift
+from infinity_assets.quality.engines import EngineName
 
 TABLES = [
     "raw",
@@ -80,7 +81,19 @@ def row(i: int, **changes: Any) -> dict[str, Any]:
     return {**good, **changes}
 
 
-def check_one(check: dict[str, Any], rows: list[dict[str, Any]], facts: Facts | None = None) -> CheckResult:
+@pytest.fixture(params=["arrow", "great_expectations"])
+def judged_by(request: pytest.FixtureRequest) -> EngineName:
+    """Each engine in turn: what users are told must not depend on which one they have."""
+    name: EngineName = request.param
+    return name
+
+
+def check_one(
+    check: dict[str, Any],
+    rows: list[dict[str, Any]],
+    facts: Facts | None = None,
+    judged_by: EngineName = "arrow",
+) -> CheckResult:
     contract = Contract.model_validate(
         {
             "table": "t",
@@ -91,7 +104,7 @@ def check_one(check: dict[str, Any], rows: list[dict[str, Any]], facts: Facts | 
         }
     )
     table = pa.Table.from_pylist(rows, SCHEMA)
-    (result,) = audit(contract, SCHEMA, Staged(table), facts or Facts(len(rows)))
+    (result,) = audit(contract, SCHEMA, Staged(table), facts or Facts(len(rows)), engine=judged_by)
     return result
 
 
@@ -127,13 +140,13 @@ CASES = [
 
 @pytest.mark.parametrize(("check", "defect"), CASES)
 def test_each_check_finds_its_defect_names_the_row_and_passes_good_rows(
-    check: dict[str, Any], defect: dict[str, Any]
+    check: dict[str, Any], defect: dict[str, Any], judged_by: EngineName
 ) -> None:
     facts = Facts(10, {"images": frozenset({"im0", "im1", "im2"})})
     good = [row(i) for i in range(10)]
-    assert check_one(check, good, facts).passed
+    assert check_one(check, good, facts, judged_by).passed
     bad = [*good[:7], row(7, **defect), *good[8:]]
-    result = check_one(check, bad, facts)
+    result = check_one(check, bad, facts, judged_by)
     assert not result.passed
     assert result.blocking
     assert result.failed_rows == 1
@@ -141,25 +154,31 @@ def test_each_check_finds_its_defect_names_the_row_and_passes_good_rows(
     assert result.description.startswith("promise")
 
 
-def test_rows_outside_the_condition_and_rows_without_turns_need_no_markers() -> None:
+def test_rows_outside_the_condition_and_rows_without_turns_need_no_markers(judged_by: EngineName) -> None:
     check = {"type": "media_markers", "when": KEPT}
     set_aside = row(1, media=[], verdict="quarantine", reason="missing_image")
     annotated = row(2, turns=[])
-    assert check_one(check, [row(0), set_aside, annotated]).passed
+    assert check_one(check, [row(0), set_aside, annotated], None, judged_by).passed
 
 
-def test_a_marker_is_counted_in_any_turn_and_of_any_medium() -> None:
+def test_a_marker_is_counted_in_any_turn_and_of_any_medium(judged_by: EngineName) -> None:
     turns = [{"role": "user", "text": "<image><video>?"}, {"role": "assistant", "text": "<image>"}]
     media = [{"kind": k, "image_id": "im1"} for k in ("image", "video", "image")]
-    assert check_one({"type": "media_markers", "when": KEPT}, [row(0, turns=turns, media=media)]).passed
+    told = check_one(
+        {"type": "media_markers", "when": KEPT}, [row(0, turns=turns, media=media)], None, judged_by
+    )
+    assert told.passed
 
 
-def test_repeats_are_exact_even_where_hashes_collide(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_repeats_are_exact_even_where_hashes_collide(
+    monkeypatch: pytest.MonkeyPatch, judged_by: EngineName
+) -> None:
     import numpy as np
 
     monkeypatch.setattr(engine, "_hashes", lambda values: np.zeros(len(values), np.uint64))
-    assert check_one({"type": "unique", "column": "id"}, [row(i) for i in range(10)]).passed
-    result = check_one({"type": "unique", "column": "id"}, [row(0), row(1), row(0), row(0)])
+    check = {"type": "unique", "column": "id"}
+    assert check_one(check, [row(i) for i in range(10)], None, judged_by).passed
+    result = check_one(check, [row(0), row(1), row(0), row(0)], None, judged_by)
     assert (result.failed_rows, result.failing_ids) == (2, ("s-0",))
 
 
@@ -173,10 +192,10 @@ def test_a_lost_row_or_an_unknown_verdict_breaks_conservation() -> None:
     assert not check_one(check, [*rows, row(3, verdict="lost")]).passed
 
 
-def test_an_empty_table_passes_every_check() -> None:
+def test_an_empty_table_passes_every_check(judged_by: EngineName) -> None:
     facts = Facts(0, {"images": frozenset()})
     for check, _ in [*CASES, ({"type": "conservation"}, {})]:
-        assert check_one(check, [], facts).passed
+        assert check_one(check, [], facts, judged_by).passed
 
 
 def test_a_missing_column_or_set_fails_the_check_instead_of_the_run() -> None:
@@ -194,25 +213,25 @@ def test_another_schema_is_named_column_by_column() -> None:
 
     at = TAGGED.schema.get_field_index("question_type")
     wrong = TAGGED.schema.remove(at).append(pa.field("extra", pa.int8()))
-    (result, *_) = audit(contract, TAGGED.schema, Staged(wrong.empty_table()), Facts(0))
+    (result, *_) = audit(contract, TAGGED.schema, Staged(wrong.empty_table()), Facts(0), engine="arrow")
     assert not result.passed
     assert "question_type is missing" in result.description
     assert "extra is not declared" in result.description
 
 
-def test_failing_ids_are_bounded_and_a_warning_does_not_block() -> None:
+def test_failing_ids_are_bounded_and_a_warning_does_not_block(judged_by: EngineName) -> None:
     check = {"type": "range", "column": "score", "max": 0, "severity": "warn"}
-    result = check_one(check, [row(i) for i in range(50)])
+    result = check_one(check, [row(i) for i in range(50)], None, judged_by)
     assert (len(result.failing_ids), result.failed_rows, result.blocking) == (20, 50, False)
 
 
-def test_only_the_columns_of_the_checks_are_read() -> None:
+def test_only_the_columns_of_the_checks_are_read(judged_by: EngineName) -> None:
     contract = Contract.model_validate(
         {"table": "t", "version": 1, "description": "", "key": "id"}
         | {"checks": [{"type": "range", "name": "x", "description": "", "column": "score", "min": 0}]}
     )
     staged = Staged(pa.Table.from_pylist([row(0)], SCHEMA))
-    audit(contract, SCHEMA, staged, Facts(1))
+    audit(contract, SCHEMA, staged, Facts(1), engine=judged_by)
     assert staged.read == {"id", "score"}
 
 
@@ -266,17 +285,23 @@ def test_drift_without_a_past_passes_with_a_note() -> None:
     assert few[0].passed
 
 
-def test_rows_that_passed_before_are_not_read_again_and_new_ones_are(tmp_path: Path) -> None:
+def test_rows_that_passed_before_are_not_read_again_and_new_ones_are(
+    tmp_path: Path, judged_by: EngineName
+) -> None:
     """A source that grows must not be audited whole each time, and what it grew by must be."""
     old, new = made(tmp_path / "old", ["a", "b"]), made(tmp_path / "new", ["c", "B"])
     both = made(tmp_path / "both", ["a", "b", "c", "B"])
     contract = small_contract()
-    (unique, regex) = audit(contract, both.schema, both, Facts(4), fresh=new)
+    (unique, regex) = audit(contract, both.schema, both, Facts(4), fresh=new, engine=judged_by)
     assert unique.passed
     assert (regex.passed, regex.failed_rows, regex.failing_ids) == (False, 1, ("B",))
-    assert all(result.passed for result in audit(contract, both.schema, both, Facts(4), fresh=old))
+    assert all(
+        result.passed for result in audit(contract, both.schema, both, Facts(4), fresh=old, engine=judged_by)
+    )
     twice = made(tmp_path / "twice", ["a", "b", "a"])
-    (unique, _) = audit(contract, twice.schema, twice, Facts(3), fresh=made(tmp_path / "again", ["a"]))
+    (unique, _) = audit(
+        contract, twice.schema, twice, Facts(3), fresh=made(tmp_path / "again", ["a"]), engine=judged_by
+    )
     assert not unique.passed
 
 

@@ -245,7 +245,7 @@ def test_a_failed_critical_check_commits_nothing_and_what_was_there_stays_readab
         transaction = Store(tmp_path).begin(RAW, "files")
         key = digests.table_digest(table)
         shard = transaction.stage(key, table, verdict_stats(table, RAW.key))
-        publish(transaction, [shard], rows_in=rows_in, run_id="run", inputs={})
+        publish(transaction, [shard], rows_in=rows_in, run_id="run", engine="arrow", inputs={})
 
     attempt(manifest("a", "b"), 2)
     before = Store(tmp_path).require(RAW, "files")

@@ -50,6 +50,7 @@ def materialize_benchmark_fingerprints(platform: Platform, benchmark: str, run_i
         [shard],
         rows_in=unified.rows,
         run_id=run_id,
+        engine=platform.settings.contracts,
         inputs=inputs,
         made_by=code_version(BENCHMARK_FINGERPRINTS.version, *FINGERPRINT_VERSION),
         notes=dict(shard.stats["counts"]),

@@ -54,6 +54,7 @@ def materialize_deduped(platform: Platform, source: str, run_id: str) -> StageRe
         shards,
         rows_in=kept,
         run_id=run_id,
+        engine=platform.settings.contracts,
         # What is read of the ledger: edges that drop nothing may come and go.
         inputs={"unified": unified.data_version, "duplicate_ledger": ledger.notes["decisions"]},
         made_by=code_version(DEDUPED.version, DEDUPED_VERSION),

@@ -256,6 +256,7 @@ def _publish_slices(platform: Platform, source: str, run_id: str, results: dict[
             shards,
             rows_in=sum(shard.rows for shard in shards),
             run_id=run_id,
+            engine=platform.settings.contracts,
             inputs=now.inputs,
             made_by=code_version(DUPLICATE_LEDGER.version, *MADE_BY),
             notes=notes | {"kinds": _kinds(shards), "decisions": decisions(shards)},

@@ -122,6 +122,7 @@ def materialize_exported(
         [staged],
         rows_in=len(shards),
         run_id=run_id,
+        engine=platform.settings.contracts,
         inputs=inputs,
         made_by=code_version(spec.version, form.version),
         notes=notes,

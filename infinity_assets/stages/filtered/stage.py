@@ -85,6 +85,7 @@ def materialize_filtered(platform: Platform, source: str, run_id: str) -> StageR
         shards,
         rows_in=sum(s.stats["verdicts"].get(KEEP, 0) for s in tagged.shards) + (talks.rows if talks else 0),
         run_id=run_id,
+        engine=platform.settings.contracts,
         inputs={
             "unified": unified.data_version,
             "images": images.data_version,

@@ -109,6 +109,7 @@ def materialize_mixed(platform: Platform, stage: str, run_id: str) -> StageResul
         shards,
         rows_in=len(eligible),
         run_id=run_id,
+        engine=platform.settings.contracts,
         inputs=inputs,
         made_by=code_version(MIXED.version, PLANNER_VERSION),
         notes=notes,

@@ -55,6 +55,7 @@ def materialize_raw(platform: Platform, source: str, run_id: str) -> StageResult
         [shard],
         rows_in=manifest.num_rows,
         run_id=run_id,
+        engine=platform.settings.contracts,
         inputs={"revision": entry.spec.revision or ""},
         notes=notes,
     )

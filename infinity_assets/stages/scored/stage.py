@@ -68,6 +68,7 @@ def materialize_scored(platform: Platform, source: str, run_id: str) -> StageRes
         shards,
         rows_in=rows,
         run_id=run_id,
+        engine=platform.settings.contracts,
         inputs=inputs.versions,
         made_by=code_version(SCORED.version, SCORE_VERSION),
         notes={

@@ -176,6 +176,7 @@ class _Work:
             shards,
             rows_in=rows_in,
             run_id=self.run_id,
+            engine=self.platform.settings.contracts,
             inputs=self.read.versions,
             made_by=code_version(spec.version, *MADE_BY[spec.name]),
             notes={name: value for name, value in notes.items() if name not in {"rows_in", "contract"}},

@@ -66,6 +66,7 @@ def materialize_tag_associations(platform: Platform, run_id: str) -> StageResult
         [shard],
         rows_in=shard.rows,
         run_id=run_id,
+        engine=platform.settings.contracts,
         inputs={f"{TAGGED.name}/{name}": version for name, version in versions.items()},
         made_by=code_version(TAG_ASSOCIATIONS.version, ASSOCIATION_VERSION),
         notes=notes,

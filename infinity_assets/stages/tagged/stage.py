@@ -79,6 +79,7 @@ def materialize_tagged(
         shards,
         rows_in=kept,
         run_id=run_id,
+        engine=platform.settings.contracts,
         inputs={"unified": unified.data_version, "deduped": deduped.data_version},
         notes={
             "vocabulary": tagger.label,

@@ -75,6 +75,7 @@ def materialize_contamination(
         shards,
         rows_in=sum(shard.rows for shard in shards),
         run_id=run_id,
+        engine=platform.settings.contracts,
         inputs={
             **read,
             **{f"{BENCHMARK_FINGERPRINTS.name}/{name}": version for name, version in versions.items()},
