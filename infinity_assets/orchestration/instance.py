@@ -9,6 +9,9 @@ from typing import Any
 
 import dagster as dg
 from dagster._core.instance import InstanceRef
+from sqlalchemy.exc import SQLAlchemyError
+
+from infinity_assets.errors import StoreError
 
 #: For runs in this process: capturing what a step prints takes four processes each, and stages print nothing.
 IN_PROCESS: Mapping[str, Any] = {
@@ -59,7 +62,11 @@ def instance_folder(home: Path) -> Path:
 
 @contextmanager
 def open_instance(home: Path) -> Iterator[dg.DagsterInstance]:
-    """The instance that ``make ui`` shows, for runs in this process."""
+    """The instance that ``make ui`` shows, for runs in this process.
+
+    Raises:
+        StoreError: if its database cannot be reached.
+    """
     folder = str(instance_folder(home))
     storage = InstanceRef.from_dir(folder).storage_data
     overrides = dict(IN_PROCESS)
@@ -69,5 +76,20 @@ def open_instance(home: Path) -> Iterator[dg.DagsterInstance]:
         module = "infinity_assets.orchestration.sqlite"
         custom = {"module": module, "class": "PooledSqliteStorage", "config": storage.config_dict}
         overrides["storage"] = {"custom": custom}
-    with dg.DagsterInstance.from_ref(InstanceRef.from_dir(folder, overrides=overrides)) as instance:
+    ref = InstanceRef.from_dir(folder, overrides=overrides)
+    try:
+        opened = dg.DagsterInstance.from_ref(ref)
+    except SQLAlchemyError as error:
+        raise _away(folder, error) from error
+    except Exception as error:  # dagster-postgres need not be installed, so its own error has no name here
+        if isinstance(error.__cause__, SQLAlchemyError):
+            raise _away(folder, error.__cause__) from error
+        raise
+    with opened as instance:
         yield instance
+
+
+def _away(folder: str, error: SQLAlchemyError) -> StoreError:
+    """The database's own words: they name host, port and database, never the password."""
+    said = str(getattr(error, "orig", None) or error).strip().splitlines()[0]
+    return StoreError(f"{folder}/dagster.yaml: Dagster's database cannot be opened: {said}")
