@@ -167,7 +167,8 @@ class _Work:
         if name not in self.jobs.jobs:
             self.jobs.jobs.append(name)
         listener = Listener(self.jobs.tell, self.jobs.warn, self._progress, self.jobs.ends.append)
-        return Watch(self.jobs.cluster, self.jobs.options, listener, name, uid, count).run()
+        mine = self.jobs.mine(job)
+        return Watch(self.jobs.cluster, self.jobs.options, listener, name, uid, count, mine).run()
 
     def _running(self, plan: Plan) -> tuple[Document | None, Plan]:
         """A Job that works at shards of the same table and partition, with its plan."""

@@ -68,6 +68,7 @@ class Watch:
     name: str
     uid: str
     count: int  #: of its indexes
+    mine: bool  #: whether it is this run's, to be deleted once nothing more is to be learned
     outcome: Outcome = field(default_factory=Outcome)
     _seen: set[str] = field(default_factory=set)  #: pods whose end was told
     _waits: dict[str, float] = field(default_factory=dict)  #: pods without a node, and since when
@@ -98,6 +99,10 @@ class Watch:
                 )
             if finished(job):
                 self._fill(job)
+                return self.outcome
+            settled = len(self.outcome.staged | self.outcome.ends.keys()) == self.count
+            if settled and self.mine and "backoffLimitPerIndex" not in job["spec"]:
+                self.cluster.delete_job(self.name)  # it would try in vain until its total is used up
                 return self.outcome
             if condition(job, "Suspended") is not None:
                 self._waiting(self.name, f"Job {self.name} is suspended: its queue did not admit it yet")
