@@ -63,6 +63,7 @@ def _rules(document: Document) -> Iterator[str]:
                 yield f"{key} is negative"
         if document["spec"]["template"]["spec"].get("restartPolicy") not in {"Never", "OnFailure"}:
             yield "restartPolicy of a Job"
+        yield from _indexed(metadata["name"], document["spec"])
     selector = (document.get("spec") or {}).get("selector") if document["kind"] in {"Deployment"} else None
     if selector and not selector["matchLabels"].items() <= pod["metadata"]["labels"].items():
         yield "selector does not match the template"
@@ -71,6 +72,32 @@ def _rules(document: Document) -> Iterator[str]:
             "volumeClaimTemplates"
         ) or ()  # of a StatefulSet: volumes too
         yield from _pod(pod["spec"], [claim["metadata"]["name"] for claim in claims])
+
+
+def _indexed(name: str, spec: Document) -> Iterator[str]:
+    """What holds between the fields of a Job that counts by index."""
+    completions = spec.get("completions", 1)
+    by_index = spec.get("completionMode") == "Indexed"
+    if by_index and not NAME.fullmatch(f"{name}-{max(completions - 1, 0)}"):
+        yield f"the host name of the last index is too long: {name}-{completions - 1}"
+    limited = "backoffLimitPerIndex" in spec
+    if limited and not by_index:
+        yield "backoffLimitPerIndex without completionMode Indexed"
+    if "maxFailedIndexes" in spec and (not limited or spec["maxFailedIndexes"] > completions):
+        yield "maxFailedIndexes must be less than or equal to completions, and beside backoffLimitPerIndex"
+    rules = (spec.get("podFailurePolicy") or {}).get("rules") or ()
+    if rules and spec["template"]["spec"].get("restartPolicy") != "Never":
+        yield "podFailurePolicy without restartPolicy Never"
+    for rule in rules:
+        if rule["action"] == "FailIndex" and not limited:
+            yield "FailIndex without backoffLimitPerIndex"
+        codes = rule.get("onExitCodes")
+        if (codes is None) == (rule.get("onPodConditions") is None):
+            yield "a rule has either exit codes or conditions"
+        if codes and (codes["values"] != sorted(set(codes["values"])) or not codes["values"]):
+            yield f"exit codes of a rule: {codes['values']}"
+        if codes and codes["operator"] == "In" and 0 in codes["values"]:
+            yield "exit code 0 is no failure"
 
 
 def _pod(spec: Document, claims: Sequence[str]) -> Iterator[str]:

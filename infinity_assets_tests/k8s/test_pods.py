@@ -8,11 +8,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from infinity_assets.kubernetes.job import amount, job_name, more_memory
+from infinity_assets.kubernetes.job import Owner, amount, indexed_job, job_name, more_memory
 from infinity_assets.kubernetes.pods import Cause, look, numbers
+from infinity_assets.settings import WorkerJobs
 from infinity_assets.sharding.plan import Plan, Task
 from infinity_assets_tests.k8s.double.jobs import compressed
-from infinity_assets_tests.k8s.server import NAME
+from infinity_assets_tests.k8s.server import NAME, refusals
 
 
 def pod(phase: str, *, disrupted: str = "", scheduled: str = "True", reason: str = "", **state: Any) -> Any:
@@ -67,6 +68,40 @@ def test_a_cause_is_read_from_what_a_server_says(name: str) -> None:
     assert (None if end is None else end.cause) == cause
     if end is not None:
         assert end.index == 3 and end.node == "n" and str(cause) in str(end)
+
+
+TEMPLATE = {
+    "apiVersion": "batch/v1",
+    "kind": "Job",
+    "metadata": {"name": "t"},
+    "spec": {"template": {"metadata": {}, "spec": {"containers": [{"name": "dagster", "image": "i"}]}}},
+}
+JOB: dict[str, Any] = indexed_job(
+    TEMPLATE,
+    "s3://bucket/store",
+    Plan("images", "some_source", tuple(Task("images", str(i), {}) for i in range(5))),
+    Owner("2c5a3b9e-run", "dagster-run-2c5a3b9e", "uid"),
+    WorkerJobs(queue="gpus"),
+    parallelism=2,
+    memory="4Gi",
+    timeout_s=300,
+    policies=True,
+)
+UNSORTED = {"action": "FailIndex", "onExitCodes": {"operator": "In", "values": [43, 42]}}
+REFUSED = {
+    "more failed indexes than indexes": {"maxFailedIndexes": 6},
+    "a limit by index of a plain Job": {"completionMode": "NonIndexed"},
+    "a rule for indexes without their limit": {"backoffLimitPerIndex": None},
+    "unsorted exit codes": {"podFailurePolicy": {"rules": [UNSORTED]}},
+    "more indexes than a host name has room for": {"completions": 10**30},
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_an_indexed_job_is_what_a_server_takes_and_a_wrong_one_is_refused(name: str) -> None:
+    assert refusals(JOB) == []
+    spec = {k: v for k, v in (JOB["spec"] | REFUSED[name]).items() if v is not None}
+    assert refusals(JOB | {"spec": spec}, ()) != []
 
 
 @given(st.sets(st.integers(0, 300)))
