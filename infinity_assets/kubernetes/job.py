@@ -49,8 +49,8 @@ def job_name(root: str, plan: Plan, memory: str | None) -> str:
 
     At most 50 characters: pods add their index and five more, and a host name has 63.
     """
-    read = f"{plan.table}-{plan.partition}".replace("_", "-").strip("-")[:33].strip("-")
-    return f"{read}-{key_of(root, plan.table, plan.partition, plan.hash, memory or '')[:16]}"
+    read = f"{plan.table}-{plan.partition}".replace("_", "-")[:24].strip("-")
+    return f"infinity-{read}-{key_of(root, plan.table, plan.partition, plan.hash, memory or '')[:16]}"
 
 
 def indexed_job(
