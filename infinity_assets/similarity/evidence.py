@@ -7,6 +7,7 @@ megapixel). All measures are our choice; their limits stand in :mod:`~infinity_a
 from __future__ import annotations
 
 from functools import cached_property, reduce
+from typing import Any
 
 import cv2
 import numpy as np
@@ -41,10 +42,15 @@ EDGE = 14.0
 EDGE_LEFT = 0.3
 STRONGEST_EDGE = 80.0
 
+#: Pixels to which the curve of brightness is fitted, evenly chosen.
+CURVE_PIXELS = 4_000
+
 #: Side of the windows in which structure is compared: a digit of a page at reading size.
 WINDOW = 7
 #: Standard deviation from which a window has structure, at full contrast.
 STRUCTURE = 15.0
+#: What no look holds against a pair, whatever of it shifts would explain.
+EXPLAINED = 40.0
 
 #: ITU-R 601, and the share of a colour's strength by which it may differ.
 TO_CB = np.array([-0.169, -0.331, 0.5], np.float32)
@@ -211,7 +217,7 @@ def _curve(x: Floats, y: Floats) -> tuple[npt.NDArray[np.float64], float]:
 
     Rare levels count for more than their number, or the ink of a page would be left out.
     """
-    step = max(1, len(x) // 16_000)
+    step = max(1, len(x) // CURVE_PIXELS)
     u = (x[::step].astype(np.float64) - 128) / 128
     v = y[::step].astype(np.float64)
     levels = ((u + 1) * 8).astype(np.int64).clip(0, 15)
@@ -221,10 +227,12 @@ def _curve(x: Floats, y: Floats) -> tuple[npt.NDArray[np.float64], float]:
     weight = rarity
     for _ in range(3):
         weighted = powers * weight[:, None]
-        curve = np.linalg.solve(weighted.T @ powers + ridge, weighted.T @ v)
+        normal, moments = weighted.T @ powers + ridge, weighted.T @ v[:, None]
+        curve = cv2.solve(normal, moments, flags=cv2.DECOMP_CHOLESKY)[1].ravel()
         residual = np.abs(v - powers @ curve)
-        weight = rarity / (1 + (residual / (1.5 * np.average(residual, weights=rarity) + 1)) ** 2)
-    low, high = np.quantile(u, (0.02, 0.98))
+        usual = float(residual @ rarity) / float(rarity.sum())
+        weight = rarity / (1 + (residual / (1.5 * usual + 1)) ** 2)
+    low, high = _ends(u, 0.02)
     if high - low < 0.25:
         low, high = float(u.min()), float(u.max())
     ends = np.linspace(low, high, 9)
@@ -241,8 +249,15 @@ def _through(curve: npt.NDArray[np.float64], levels: Floats) -> Floats:
 
 def _contrast(values: Floats) -> float:
     """Share of the full range that the levels span, 0.3 at least."""
-    low, high = np.quantile(values[:: max(1, len(values) // 4000)], (0.01, 0.99))
-    return float(np.clip((high - low) / 255, 0.3, 1.0))
+    low, high = _ends(values[:: max(1, len(values) // 4000)], 0.01)
+    return min(1.0, max(0.3, (high - low) / 255))
+
+
+def _ends(values: npt.NDArray[np.floating[Any]], share: float) -> tuple[float, float]:
+    """What lies below and above all but a share of the values at either end."""
+    at = int(share * (len(values) - 1))
+    ordered = np.partition(values, (at, len(values) - 1 - at))
+    return float(ordered[at]), float(ordered[-1 - at])
 
 
 def _correlation(x: Floats, y: Floats) -> float:
@@ -292,8 +307,9 @@ def _missing(
 
 def _unexplained(a: Floats, b: Floats, inside: Inside, contrast: float) -> tuple[float, float]:
     """Standard deviation, in the worst window and in nine of ten, of what neither a line over the other's
-    levels nor a shift by a pixel explains. Where one has no structure there is none: a watermark on plain
-    ground and blurred detail count under ``lost`` and ``added``."""
+    levels nor a shift by a pixel explains; shifts are not tried where the line explains enough everywhere.
+    Where one has no structure there is none: a watermark on plain ground and blurred detail count under
+    ``lost`` and ``added``."""
     mean_a = _mean(a)
     variance_a = np.maximum(_mean(a * a) - mean_a * mean_a, 0)
     least: Floats | None = None
@@ -308,6 +324,8 @@ def _unexplained(a: Floats, b: Floats, inside: Inside, contrast: float) -> tuple
             structure = left
         left = left * (1 - np.minimum(1, common * common / (variance_a * variance_b + 1)))
         least = left if least is None else np.minimum(least, left)
+        if float(least[inside].max()) <= (EXPLAINED * contrast) ** 2:
+            break
     assert least is not None
     deviation = np.sqrt(np.maximum(least[inside], 0)) / contrast
     textured = deviation[structure[inside] > (STRUCTURE * contrast) ** 2]

@@ -7,6 +7,7 @@ digit of a page needs its pixels, and keeping those of every picture would doubl
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 from typing import Any
 
 import cv2
@@ -73,10 +74,14 @@ def confirm_pair(pair: tuple[bytes, bytes]) -> Comparison:
     return confirm(*pair, Limits())
 
 
+#: A picture stands in some pairs, which come one after the other: each close-up has 2 MB at most.
+_kept = lru_cache(8)(closeup)
+
+
 def confirm(left: bytes, right: bytes, limits: Limits) -> Comparison:
     """The second look at two pictures, given as their files' bytes; symmetric.
 
     Raises:
         ImageProblem: if either cannot be decoded.
     """
-    return closer(closeup(left, limits), closeup(right, limits))
+    return closer(_kept(left, limits), _kept(right, limits))
