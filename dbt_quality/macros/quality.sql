@@ -39,6 +39,12 @@
   from {{ model }} group by {{ column_name }} having count(*) > 1
 {% endtest %}
 
+{# Lower edge of the bin that a measure falls into; 0 has a bin of its own. #}
+{% macro bin_of(value) %}
+  case when {{ value }} = 0 then 0
+    else sign({{ value }}) * round(2 ** (floor(4 * log2(abs({{ value }}::double))) / 4), 6) end
+{% endmacro %}
+
 {% macro stages() %}
   (values ('raw', 1), ('images', 2), ('unified', 3), ('duplicate_ledger', 4), ('deduped', 5), ('tagged', 6),
           ('synthesis_qa', 7), ('synthesized', 8), ('scored', 9), ('filtered', 10), ('contamination', 11),

@@ -7,7 +7,7 @@ select
   count(h.sample_id) as found,
   count(distinct h.item_id) as found_items,
   count(p.sample_id) as planned,
-  any_value(h.sample_id) as example
+  min(h.sample_id) as example
 from {{ source('snapshot', 'compared') }} c
 cross join {{ source('snapshot', 'kinds') }} k
 left join {{ source('snapshot', 'contamination') }} h

@@ -7,7 +7,7 @@ with kept as (
 )
 select
   source, tag, coalesce(question_type, 'none') as question_type,
-  count(*) as samples, any_value(sample_id) as example
+  count(*) as samples, min(sample_id) as example
 from (
   select source, sample_id, question_type, unnest(image_tags) as tag from kept
   union all

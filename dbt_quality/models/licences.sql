@@ -10,7 +10,7 @@ select
   count(*) as samples,
   count(*) filter (f.verdict = 'keep') as kept,
   coalesce(sum(l.times), 0)::bigint as lines,
-  any_value(s.sample_id) as example
+  min(s.sample_id) as example
 from samples s
 left join {{ source('snapshot', 'filtered') }} f on f.sample_id = s.sample_id
 left join lines l on l.sample_id = s.sample_id

@@ -1,5 +1,5 @@
 -- Samples that filtered kept, by source and type of question: the grid of coverage without tags.
-select t.source, coalesce(t.question_type, 'none') as question_type, count(*) as samples, any_value(t.sample_id) as example
+select t.source, coalesce(t.question_type, 'none') as question_type, count(*) as samples, min(t.sample_id) as example
 from {{ source('snapshot', 'tagged') }} t
 semi join (select sample_id from {{ source('snapshot', 'filtered') }} where verdict = 'keep') f
   on f.sample_id = t.sample_id

@@ -1,7 +1,8 @@
 """Runs the dbt project over a snapshot, in a process and an environment of its own, and reads what it says.
 
 dbt pins libraries that the platform's own environment has in other versions, so it is a program here, not an
-import. It gets the folder of one snapshot and nothing else: no network, no credentials, no call home.
+import. It gets the folder of one snapshot and nothing else: no network, no credentials, no call home. Where
+there is none, :mod:`infinity_assets.marts.plain` runs the same files.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ import pyarrow.parquet as pq
 import yaml
 
 from infinity_assets.errors import CatalogueError, StoreError
+from infinity_assets.marts.plain import build_plainly
 from infinity_assets.marts.told import SMALL
 
 PROJECT: Final = Path(__file__).parents[2] / "dbt_quality"
@@ -79,15 +81,15 @@ def project_hash() -> str:
     return hasher.hexdigest(length=16)
 
 
-def find_dbt(named: Path | None) -> Path:
-    """The program.
+def find_dbt(named: Path | None) -> Path | None:
+    """The program; None if there is none, where the project's files are run without it.
 
     Args:
         named: what the settings name; looked for beside this Python, on the path, and where `make quality`
             builds it otherwise.
 
     Raises:
-        CatalogueError: if there is none; the message says how to get it.
+        CatalogueError: if what is named is no program; the message says how to get it.
     """
     beside = Path(sys.executable).parent / "dbt"
     on_path = shutil.which("dbt")
@@ -95,18 +97,19 @@ def find_dbt(named: Path | None) -> Path:
     for path in tried:
         if path.is_file() and os.access(path, os.X_OK):
             return path.absolute()
-    missing = f"{named} is no program" if named else "there is no dbt"
+    if named is None:
+        return None
     raise CatalogueError(
-        f"{missing}: run `make quality`, or install infinity-assets[quality] into an environment of its own"
-        " and name its dbt in INFINITY_DBT"
+        f"{named} is no program: run `make quality`, or install infinity-assets[quality] into an environment"
+        " of its own and name its dbt in INFINITY_DBT"
     )
 
 
-def build_marts(dbt: Path, snapshot: Path, number: int, workers: int) -> list[dict[str, Any]]:
+def build_marts(dbt: Path | None, snapshot: Path, number: int, workers: int) -> list[dict[str, Any]]:
     """Build every mart and run every test; marts lie under ``marts`` of the snapshot then.
 
     Args:
-        dbt: the program.
+        dbt: the program; the same files are run in this process where it is None.
         snapshot: folder of a snapshot that nobody reads yet.
         number: of the snapshot.
         workers: threads of the database.
@@ -116,11 +119,26 @@ def build_marts(dbt: Path, snapshot: Path, number: int, workers: int) -> list[di
         has them too, behind all older results.
 
     Raises:
-        StoreError: if dbt did not run to its end, with what it said.
+        StoreError: if a model or a test did not run, with what was said.
     """
     scratch = snapshot / "scratch"
     for folder in (snapshot / "marts", scratch / "failures"):
         folder.mkdir(parents=True)
+    if dbt is None:
+        found: Mapping[str, Mapping[str, Any]]
+        found = build_plainly(PROJECT, snapshot, scratch / "failures", workers)
+    else:
+        found = _by_dbt(dbt, snapshot, scratch, workers)
+    rows = _outcomes(found, scratch / "failures", number)
+    older = pq.read_table(snapshot / "checks" / "all.parquet")
+    new = pl.DataFrame(rows, schema=pl.DataFrame(pl.from_arrow(SMALL["checks"].empty_table())).schema)
+    both = pl.concat([pl.DataFrame(pl.from_arrow(older)), new])
+    both.write_parquet(snapshot / "marts" / "check_results.parquet")
+    shutil.rmtree(scratch)
+    return rows
+
+
+def _by_dbt(dbt: Path, snapshot: Path, scratch: Path, workers: int) -> dict[str, Mapping[str, Any]]:
     environment = {name: os.environ[name] for name in PASSED_ON if name in os.environ}
     environment |= {"INFINITY_SNAPSHOT": str(snapshot), "INFINITY_WORKERS": str(workers)}
     environment |= {"DBT_SEND_ANONYMOUS_USAGE_STATS": "false", "PYTHONDONTWRITEBYTECODE": "1"}
@@ -145,13 +163,7 @@ def build_marts(dbt: Path, snapshot: Path, number: int, workers: int) -> list[di
     if broken:
         lines = "; ".join(f"{r['unique_id']}: {r['message'] or r['status']}" for r in broken[:5])
         raise StoreError(f"dbt could not build the marts: {lines}")
-    rows = _outcomes({r["unique_id"].split(".")[2]: r for r in told}, scratch / "failures", number)
-    older = pq.read_table(snapshot / "checks" / "all.parquet")
-    new = pl.DataFrame(rows, schema=pl.DataFrame(pl.from_arrow(SMALL["checks"].empty_table())).schema)
-    both = pl.concat([pl.DataFrame(pl.from_arrow(older)), new])
-    both.write_parquet(snapshot / "marts" / "check_results.parquet")
-    shutil.rmtree(scratch)
-    return rows
+    return {r["unique_id"].split(".")[2]: r for r in told}
 
 
 def _outcomes(results: Mapping[str, Mapping[str, Any]], failures: Path, number: int) -> list[dict[str, Any]]:
@@ -159,7 +171,7 @@ def _outcomes(results: Mapping[str, Mapping[str, Any]], failures: Path, number: 
     for promise in promises():
         result = results.get(promise.name)
         if result is None:
-            raise StoreError(f"dbt did not run the test {promise.name}")
+            raise StoreError(f"nothing ran the test {promise.name}")
         passed = result["status"] == "pass"
         failed = int(result["failures"] or 0)
         partition, ids = _examples(failures / f"{promise.name}.parquet")

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Final
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from infinity_assets.stages.deduped.schema import DEDUPED
 from infinity_assets.stages.duplicate_ledger.schema import DUPLICATE_LEDGER
@@ -22,10 +23,12 @@ from infinity_assets.stages.unified.schema import UNIFIED
 from infinity_assets.store.tables import Published, TableSpec
 
 #: Raised when a column is added, removed or changes its meaning: no file of an older snapshot is used again.
-NARROW_VERSION: Final = 1
+NARROW_VERSION: Final = 2
 BATCH_ROWS: Final = 65_536
 
 _TEXT, _INT, _REAL = pa.string(), pa.int32(), pa.float32()
+#: One entry of a map: readers of Parquet that know no maps know lists.
+MEASURE: Final = pa.struct([("measure", _TEXT), ("value", _REAL)])
 _VERDICT: Final = {"verdict": _TEXT, "reason": _TEXT}
 _TOKENS: Final = {"question_tokens": _INT, "answer_tokens": _INT}
 
@@ -54,8 +57,18 @@ class Narrow:
         )
         for batch in scanner.to_batches():
             name = pa.repeat(published.partition, batch.num_rows)
-            columns = [batch.column(column).cast(kind) for column, kind in self.columns.items()]
+            columns = [_as(batch.column(column), kind) for column, kind in self.columns.items()]
             yield pa.RecordBatch.from_arrays([name, *columns], schema=self.schema)
+
+
+def _as(column: pa.Array, kind: pa.DataType) -> pa.Array:
+    if not pa.types.is_map(column.type):
+        return column.cast(kind)
+    first, last = column.offsets[0].as_py(), column.offsets[-1].as_py()
+    entries = [part.slice(first, last - first) for part in (column.keys, column.items)]
+    pairs = pa.StructArray.from_arrays(entries, fields=list(MEASURE))
+    offsets = pc.subtract(column.offsets, column.offsets[0])
+    return pa.ListArray.from_arrays(offsets, pairs, type=kind)
 
 
 def _narrow(
@@ -107,7 +120,7 @@ NARROW: Final[Mapping[str, Narrow]] = {
                 "completion_tokens": pa.int64(),
             },
         ),
-        _narrow(FILTERED, {"findings": pa.list_(_TEXT), **_VERDICT}),
+        _narrow(FILTERED, {"findings": pa.list_(_TEXT), "measures": pa.list_(MEASURE), **_VERDICT}),
         _narrow(
             CONTAMINATION,
             {"sample_id": _TEXT, "benchmark": _TEXT, "kind": _TEXT, "item_id": _TEXT, "score": _REAL},

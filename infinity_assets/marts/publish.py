@@ -34,8 +34,8 @@ def publish_quality(platform: Platform) -> Quality:
     Failed tests are results, not errors: the snapshot that shows them is published.
 
     Raises:
-        CatalogueError: if there is no dbt; the message says how to get it.
-        StoreError: if dbt did not run to its end, or another process is publishing.
+        CatalogueError: if the settings name a dbt that is no program.
+        StoreError: if a model or a test did not run, or another process is publishing.
     """
     settings = platform.settings
     dbt = find_dbt(settings.dbt)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -106,8 +107,26 @@ def test_no_dbt_is_told_with_what_to_do(tmp_path):
         find_dbt(tmp_path / "no-such-dbt")
 
 
-def test_a_database_that_gives_up_publishes_nothing(broken, dbt):
+@pytest.mark.parametrize("with_dbt", [True, False])
+def test_a_database_that_gives_up_publishes_nothing(broken, dbt, with_dbt):
     """Lost otherwise: marts of half a snapshot, shown as if they were whole."""
     next((broken / "unified").glob("talks*.parquet")).write_bytes(b"not parquet")
-    with pytest.raises(StoreError, match="dbt could not build the marts"):
-        build_marts(dbt, broken, 2, 2)
+    with pytest.raises(StoreError, match=r"dbt could not build the marts|of the dbt project does not run"):
+        build_marts(dbt if with_dbt else None, broken, 2, 2)
+
+
+def test_where_no_dbt_is_the_same_files_give_the_same_marts_and_verdicts(broken, dbt, tmp_path_factory):
+    """Lost otherwise: figures that depend on what happens to be installed."""
+    for defects in DEFECTS.values():
+        for table, change, partition, _ in defects:
+            spoil(broken, table, change, partition)
+    other = shutil.copytree(broken, tmp_path_factory.mktemp("plain") / "snapshot")
+    by_dbt, plainly = build_marts(dbt, broken, 2, 2), build_marts(None, other, 2, 2)
+    told = ("name", "passed", "failed_rows", "stage", "blocking", "told")
+    assert [[row[key] for key in told] for row in by_dbt] == [[row[key] for key in told] for row in plainly]
+    assert [bool(row["failing_ids"]) for row in by_dbt] == [bool(row["failing_ids"]) for row in plainly]
+    marts = {path.name for path in (broken / "marts").iterdir()}
+    assert marts == {path.name for path in (other / "marts").iterdir()} and len(marts) > 14
+    for name in marts - {"check_results.parquet", "check_history.parquet"}:  # ids of examples are any of them
+        one, two = (pl.read_parquet(folder / "marts" / name) for folder in (broken, other))
+        assert one.schema == two.schema and one.sort(pl.all()).equals(two.sort(pl.all())), name
