@@ -1,8 +1,8 @@
 """What Dagster's chart 1.13.27 makes of values, as its templates do: the chart itself cannot be had in CI.
 
 Only what this project turns on is here. Every value that is given must be used: a key that no template reads
-does nothing in the chart, and is an error here. Where ``helm`` and the chart are there, ``INFINITY_TEST_CHART``
-names the chart and ``helm template`` takes the place of this module.
+does nothing in the chart, and is an error here. Where ``helm`` is at hand, ``INFINITY_TEST_CHART`` names
+the chart, and ``helm template`` takes the place of this module.
 """
 
 from __future__ import annotations
