@@ -122,6 +122,7 @@ class Settings(BaseSettings):
     tagging_engine: str | None = None  #: the model behind ``vlm``: a name of ``engines.yaml``
     tagger_workers: int = Field(default=1, ge=1)  #: processes that hold its model: one for each GPU
     tagger_image: str | None = None  #: container image with the model's libraries, on Kubernetes
+    copy_detector: Path | None = None  #: TorchScript of a network (SSCD) that looks at near pictures last
     vllm_gpus: int = Field(default=1, ge=0)  #: GPUs of a step that starts a vLLM server, on Kubernetes
     vllm_image: str | None = None  #: container image with vLLM's environment, on Kubernetes
     kubernetes: bool = False  #: runs are Jobs of a cluster, and say in their tags what they need there
@@ -136,6 +137,7 @@ class Settings(BaseSettings):
     dbt: Path | None = None  #: the program dbt; see ``make quality`` where there is none beside Python
     preview_url: str = "http://127.0.0.1:3001"  #: where the sample pages are served
     index: Path | None = None  #: folder of the explorer's index; ``<home>/explorer`` if unset
+    dashboard_url: str = "http://127.0.0.1:3002"  #: where the dashboard is served
     dagster_url: str | None = None  #: where Dagster's pages are served, for links from a sample to its runs
 
     @model_validator(mode="after")

@@ -1,14 +1,27 @@
-"""Addresses of the preview server, for metadata: the event log holds ids and links, never a sample."""
+"""Addresses of the sample pages and the dashboard, for metadata: the event log holds ids and links alone."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Final
 
 import dagster as dg
 
+from infinity_assets.explorer.schema import STAGES
+from infinity_assets.lineage.columns import tables
 from infinity_assets.lineage.ids import IMAGE_ID, SAMPLE_ID
 from infinity_assets.preview.lookups import REASON, TABLES
+from infinity_assets.stages.mixed.schema import MIXED
+
+#: Pages of the dashboard, where an asset has a better one than the health of all stages.
+_PAGES: Final = {
+    "deduped": "funnel",
+    "filtered": "funnel",
+    "quality_marts": "checks",
+    "quality_snapshot": "checks",
+    "unified": "funnel",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,6 +29,7 @@ class Links:
     """Links to one preview server."""
 
     base: str  #: ``http://host:port``
+    dashboard: str | None = None  #: likewise; nothing leads there without
 
     def listing(self, table: str, partition: str, verdict: str = "", reason: str = "") -> str | None:
         """The rows of a stage; None where the server has no pages of that table."""
@@ -26,9 +40,21 @@ class Links:
 
     def asset(self, name: str) -> dict[str, dg.UrlMetadataValue]:
         """What the page of an asset leads to, before anything is materialized."""
-        if name not in TABLES:
-            return {}
-        return {"samples": dg.MetadataValue.url(f"{self.base.rstrip('/')}/stage/{name}")}
+        base, found = self.base.rstrip("/"), {}
+        if name in TABLES:
+            found["samples"] = f"{base}/stage/{name}"
+        if name in (*STAGES, MIXED.name):
+            found["explorer"] = self.explorer(name)
+        if name in tables():
+            found["columns"] = f"{base}/lineage/{name}"
+        if self.dashboard is not None:
+            found["dashboard"] = f"{self.dashboard.rstrip('/')}/{_PAGES.get(name, 'health')}"
+        return {key: dg.MetadataValue.url(address) for key, address in found.items()}
+
+    def explorer(self, table: str, partition: str = "") -> str:
+        """The samples of a stage as cards that can be filtered and searched."""
+        source = f"source={partition}&" if partition else ""
+        return f"{self.base.rstrip('/')}/explore?{source}stage={table}"
 
     def check(self, table: str, partition: str, name: str, run_id: str) -> str:
         """The rows that failed a check in a run, as cards."""

@@ -19,12 +19,16 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from infinity_assets.errors import InfinityError
 from infinity_assets.explorer.index import SampleIndex
+from infinity_assets.explorer.schema import STAGES
+from infinity_assets.lineage import columns
 from infinity_assets.lineage.ids import IMAGE_ID, SAMPLE_ID
 from infinity_assets.lineage.passport import passport
 from infinity_assets.lineage.told import measures_of
 from infinity_assets.preview import lookups, pages
+from infinity_assets.preview.drawing import WIDTH, draw
 from infinity_assets.preview.explore import explore
 from infinity_assets.sources.model import SOURCE_NAME
+from infinity_assets.stages.mixed.schema import MIXED
 from infinity_assets.store.reading import ReadingStore
 from infinity_assets.store.tables import Store
 
@@ -96,6 +100,7 @@ def create_app(
             Route("/icon.svg", page(_icon), methods=["GET"]),
             Route("/s/{sample_id:str}", page(_sample), methods=["GET"]),
             Route("/explore", page(_explore), methods=["GET"]),
+            Route("/lineage/{table:str}", page(_lineage), methods=["GET"]),
             Route("/stage/{stage:str}", page(_index), methods=["GET"]),
             Route("/stage/{stage:str}/{partition:str}", page(_stage), methods=["GET"]),
             Route("/check/{table:str}/{partition:str}/{name:str}", page(_check), methods=["GET"]),
@@ -191,6 +196,28 @@ def _explore(store: Store, request: Request) -> Response:
     return explore(index, request)
 
 
+def _lineage(store: Store, request: Request) -> Response:
+    table, column = request.path_params["table"], request.query_params.get("column", "")
+    spec = columns.tables().get(table)
+    if spec is None or (column and column not in (columns.ROWS, *spec.schema.names)):
+        raise HTTPException(404, "no such table or column")
+    made = columns.made_from(table)
+    edges = columns.trace(table, column) if column else columns.around(table)
+    page = pages.render(
+        "lineage.html",
+        table=table,
+        chosen=column,
+        names=list(columns.tables()),
+        types={field.name: str(field.type) for field in spec.schema},
+        made=made,
+        used=columns.used_in(table),
+        outside=columns.OUTSIDE,
+        drawing=draw(edges, "" if column else table),
+        box_width=WIDTH,
+    )
+    return HTMLResponse(page)
+
+
 def _stage(store: Store, request: Request) -> Response:
     stage, partition = request.path_params["stage"], request.path_params["partition"]
     if stage not in lookups.TABLES:
@@ -214,6 +241,7 @@ def _stage(store: Store, request: Request) -> Response:
             listing=listing,
             page=int(number),
             last_page=lookups.MAX_PAGE,
+            explored=stage in (*STAGES, MIXED.name),
             **query,
         )
     )
