@@ -92,6 +92,145 @@ def check_heat(rows: pl.DataFrame) -> alt.Chart:
     )
 
 
+def distribution(rows: pl.DataFrame) -> alt.Chart:
+    """Bars of two shares by bin; the selection ``bar`` has the lower edge of the one that was chosen."""
+    long = rows.unpivot(
+        on=["kept_share", "dropped_share"],
+        index=["low", "high", "kept", "dropped"],
+        variable_name="verdict",
+        value_name="share",
+    ).with_columns(pl.col("verdict").str.strip_suffix("_share"))
+    bar = alt.selection_point(name="bar", fields=["low"])
+    return (
+        alt.Chart(long)
+        .mark_bar(cursor="pointer")
+        .encode(
+            x=alt.X("low:O", title="from", axis=alt.Axis(format="~g", labelAngle=-60)),
+            xOffset="verdict:N",
+            y=alt.Y("share:Q", title="share", axis=alt.Axis(format="%")),
+            color=alt.Color("verdict:N", scale=VERDICTS, title=None, legend=LEGEND),
+            opacity=alt.condition(bar, alt.value(1), alt.value(0.4)),
+            tooltip=[
+                alt.Tooltip("low:Q", format="~g"),
+                alt.Tooltip("high:Q", format="~g"),
+                "verdict:N",
+                alt.Tooltip("share:Q", format=".2%"),
+                alt.Tooltip("kept:Q", format=","),
+                alt.Tooltip("dropped:Q", format=","),
+            ],
+        )
+        .add_params(bar)
+        .properties(width="container", height=360)
+    )
+
+
+def grid(rows: pl.DataFrame, by: str) -> alt.LayerChart:
+    """Samples by a line and a type of question; a hole is outlined. Columns as of the figure, and address."""
+    base = _chart(rows, 22).encode(
+        x=alt.X(
+            "question_type:N",
+            sort=alt.EncodingSortField("of_column", order="descending"),
+            title=None,
+            axis=alt.Axis(orient="top", labelAngle=-50),
+            scale=GAPS,
+        ),
+        y=_category(by, alt.EncodingSortField("of_line", order="descending"), scale=GAPS),
+        href="address:N",
+        tooltip=[f"{by}:N", "question_type:N", alt.Tooltip("samples:Q", format=",")],
+    )
+    hole = alt.datum.samples == 0
+    shade = alt.Color("samples:Q", scale=alt.Scale(scheme="greens", type="symlog"), legend=None)
+    cells = base.mark_rect(cornerRadius=2).encode(color=shade).transform_filter(alt.datum.samples > 0)
+    empty = base.mark_rect(cornerRadius=2, fillOpacity=0, stroke=QUARANTINED, strokeDash=[2, 3])
+    figures = base.mark_text(fontSize=11).encode(
+        text=alt.Text("samples:Q", format="~s"),
+        color=alt.condition(alt.datum.samples > alt.datum.most / 8, alt.value("white"), alt.value("#123524")),
+    )
+    most = rows["samples"].max() or 1
+    return alt.layer(
+        cells,
+        empty.transform_filter(hole),
+        figures.transform_calculate(most=str(most)).transform_filter(alt.datum.samples > 0),
+    )
+
+
+def asked_and_realised(rows: pl.DataFrame) -> alt.Chart:
+    """Two bars for each category; columns category, of, share, address."""
+    return _pairs(rows, "category", "share", ["asked", "realised"], "%", [SOFT, KEPT])
+
+
+def licences(rows: pl.DataFrame) -> alt.Chart:
+    """Three bars for each licence; columns licence, of, rows, address."""
+    return _pairs(rows, "licence", "rows", ["read", "kept", "lines of mixes"], ",", [SOFT, KEPT, DROPPED])
+
+
+def _pairs(
+    rows: pl.DataFrame, by: str, value: str, names: list[str], form: str, colours: list[str]
+) -> alt.Chart:
+    scale = alt.Scale(domain=names, range=colours)
+    return (
+        _chart(rows, 14)
+        .mark_bar()
+        .encode(
+            y=_category(by, None),
+            yOffset=alt.YOffset("of:N", sort=names),
+            x=alt.X(f"{value}:Q", title=value, axis=alt.Axis(format=form)),
+            color=alt.Color("of:N", scale=scale, title=None, legend=LEGEND),
+            href="address:N",
+            tooltip=[f"{by}:N", "of:N", alt.Tooltip(f"{value}:Q", format=".1%" if form == "%" else ",")],
+        )
+    )
+
+
+def cost(rows: pl.DataFrame) -> alt.Chart:
+    """Cost of a kept row by source and model; columns as of the figure, and address."""
+    return (
+        _chart(rows, 22)
+        .mark_bar()
+        .encode(
+            y=_category("source", "-x"),
+            x=alt.X("cost_per_kept:Q", title="paid for a kept row"),
+            color=alt.Color("model:N", title=None, legend=LEGEND),
+            href="address:N",
+            tooltip=["source:N", "model:N", "cost:Q", "kept:Q", "cost_per_kept:Q"],
+        )
+    )
+
+
+def contamination(rows: pl.DataFrame) -> alt.Chart:
+    """Samples found by source, coloured by kind; columns as of the figure, and address."""
+    return (
+        _chart(rows, 22)
+        .mark_bar()
+        .encode(
+            y=_category("source", "-x"),
+            x=alt.X("sum(found):Q", title="samples found"),
+            color=alt.Color("kind:N", title=None, legend=LEGEND),
+            href="address:N",
+            tooltip=["benchmark:N", "source:N", "kind:N", "sum(found):Q", "planned:Q"],
+        )
+    )
+
+
+def drift(rows: pl.DataFrame) -> alt.Chart:
+    """How far shares moved; columns as of the figure, share_of, address."""
+    far = alt.condition("abs(datum.moved) > 0.05", alt.value(QUARANTINED), alt.value(SOFT))
+    return (
+        _chart(rows, 20)
+        .mark_bar()
+        .encode(
+            y=_category("share_of", None),
+            x=alt.X("moved:Q", title="moved by", axis=alt.Axis(format="+%")),
+            color=far,
+            href="address:N",
+            tooltip=[
+                "share_of:N",
+                *(alt.Tooltip(f"{n}:Q", format=".1%") for n in ("before", "now", "moved")),
+            ],
+        )
+    )
+
+
 def _category(field: str, sort: Any, **more: Any) -> alt.Y:
     axis = alt.Axis(labelLimit=_LONG, labelOverlap=False, labelPadding=8)
     return alt.Y(f"{field}:N", sort=sort, title=None, axis=axis, **more)

@@ -26,6 +26,11 @@ class View:
     link: Addresses
     sources: tuple[str, ...]  #: that were chosen; none are all
 
+    @property
+    def only(self) -> str | None:
+        """The source, where one alone was chosen: addresses of samples name one or none."""
+        return self.sources[0] if len(self.sources) == 1 else None
+
 
 def open_snapshot() -> View | None:
     """The current snapshot and the sources that the sidebar names; None, and what to do, before the first."""
@@ -51,3 +56,9 @@ def open_snapshot() -> View | None:
 def marts_of(folder: str) -> Marts:
     """The reader of a snapshot, shared by all who look at it."""
     return Marts(Path(folder))
+
+
+@st.cache_resource(max_entries=4, show_spinner=False)  # type: ignore[untyped-decorator]
+def marts_beside(folder: str, other: str) -> Marts:
+    """The reader of a snapshot with another one beside it."""
+    return Marts(Path(folder), beside=Path(other))

@@ -25,13 +25,13 @@ def plain(rows: pl.DataFrame) -> pl.DataFrame:
     texts = [
         pl.col(name).map_elements(printable, return_dtype=pl.String)
         for name, kind in rows.schema.items()
-        if kind == pl.String and name != ADDRESS
+        if kind == pl.String and not name.startswith(ADDRESS)
     ]
     return rows.with_columns(texts)
 
 
 def table(rows: pl.DataFrame, shares: tuple[str, ...] = (), **titles: str) -> None:
-    """A table whose last column opens the samples of its row.
+    """A table; its columns that begin with ``address`` open the samples of their row.
 
     Args:
         rows: shown as they are, in this order.
@@ -40,7 +40,8 @@ def table(rows: pl.DataFrame, shares: tuple[str, ...] = (), **titles: str) -> No
     """
     columns: dict[str, Any] = {name: st.column_config.Column(title) for name, title in titles.items()}
     columns |= {name: st.column_config.NumberColumn(titles.get(name), format="percent") for name in shares}
-    columns[ADDRESS] = st.column_config.LinkColumn("samples", display_text="open ↗", width="small")
+    for name in (name for name in rows.columns if name.startswith(ADDRESS)):
+        columns[name] = st.column_config.LinkColumn("samples", display_text="open ↗", width="small")
     st.dataframe(plain(rows), column_config=columns, hide_index=True, width="stretch")
 
 

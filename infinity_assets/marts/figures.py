@@ -16,6 +16,9 @@ STRIP: Final = 30  #: last outcomes of a check
 TAGS: Final = 40  #: of the grid of coverage, those with the most samples
 MOVES: Final = 200  #: of drift, the largest
 
+#: Measures that a model gave, and that lie in ``scored``; the others lie in ``filtered``.
+SCORES: Final = frozenset({"loss", "formatting", "relevance", "visual_dependency", "image_correspondence"})
+
 Some = Sequence[str]
 
 
@@ -125,6 +128,195 @@ def reasons(marts: Marts, sources: Some = ()) -> pl.DataFrame:
         """,
         values,
         of=["drop_reasons"],
+    )
+
+
+def measures(marts: Marts) -> list[str]:
+    """What was measured of samples: of the policy's measures and of scores, by name."""
+    found = marts.select("select distinct measure from distributions order by measure", of=["distributions"])
+    return [str(name) for name in found["measure"]]
+
+
+def distribution(marts: Marts, measure: str, sources: Some = ()) -> pl.DataFrame:
+    """Rows by bin of a measure, kept against dropped by ``filtered``, and their share of all kept or dropped.
+
+    A bin goes from ``low`` to below ``high``, a quarter of an octave; that of 0 holds 0 alone.
+    """
+    where, values = _among("source", sources)
+    return marts.select(
+        f"""
+        with bins as (
+          select low, sum(kept)::bigint as kept, sum(dropped)::bigint as dropped
+          from distributions where measure = ? and {where} group by low
+        )
+        select low, low * pow(2, 0.25) as high, kept, dropped,
+          kept / nullif(sum(kept) over (), 0) as kept_share,
+          dropped / nullif(sum(dropped) over (), 0) as dropped_share
+        from bins order by low
+        """,
+        [measure, *values],
+        of=["distributions"],
+    )
+
+
+def in_bin(
+    marts: Marts, measure: str, low: float, high: float, sources: Some = (), rows: int = 50
+) -> pl.DataFrame:
+    """Samples whose measure lies in a bin, those that were not kept first as far as they are met."""
+    where, values = _among("source", sources)
+    near = 1e-6  # edges are rounded
+    edges = [low * (1 - near), max(high, 1e-12) * (1 - near)]
+    if measure in SCORES:
+        return marts.select(
+            f"""
+            select source, sample_id, verdict, reason, s."{measure}"::double as value
+            from filtered join (select sample_id, "{measure}" from scored) s using (sample_id)
+            where {where} and value >= ? and value < ? order by verdict limit {rows:d}
+            """,
+            [*values, *edges],
+            of=["filtered", "scored"],
+        )
+    return marts.select(
+        f"""
+        select source, sample_id, verdict, reason,
+          list_filter(measures, lambda m: m.measure = ?)[1].value::double as value
+        from filtered where {where} and value >= ? and value < ? limit {rows:d}
+        """,
+        [measure, *values, *edges],
+        of=["filtered"],
+    ).sort("verdict", "source", "sample_id")
+
+
+def coverage(marts: Marts, sources: Some = (), tags: int = TAGS) -> pl.DataFrame:
+    """Samples that filtered kept by tag and type of question, holes too; of the tags those with the most."""
+    return _grid(marts, "coverage", "tag", sources, tags)
+
+
+def question_types(marts: Marts, sources: Some = (), most: int = 200) -> pl.DataFrame:
+    """The same by source."""
+    return _grid(marts, "question_types", "source", sources, most)
+
+
+def _grid(marts: Marts, mart: str, by: str, sources: Some, most: int) -> pl.DataFrame:
+    where, values = _among("source", sources)
+    tagged = " and tag <> '(no tag)'" if by == "tag" else ""
+    return marts.select(
+        f"""
+        with cells as (
+          select {by}, question_type, sum(samples)::bigint as samples, min(example) as example
+          from {mart} where {where}{tagged} group by all
+        ),
+        lines as (
+          select {by}, sum(samples) as of_line from cells group by all
+          order by of_line desc, {by} limit {most:d}
+        ),
+        columns as (select question_type, sum(samples) as of_column from cells group by all)
+        select {by}, question_type, coalesce(samples, 0) as samples, example,
+          of_line::bigint as of_line, of_column::bigint as of_column
+        from lines cross join columns left join cells using ({by}, question_type)
+        order by of_line desc, {by}, of_column desc, question_type
+        """,
+        values,
+        of=[mart],
+    )
+
+
+def holes(marts: Marts, sources: Some = (), most: int = 200) -> pl.DataFrame:
+    """Pairs of tag and type of question that no sample has, the least expected first.
+
+    Expected is what the pair would have if types were spread over tags as they are over all (our choice).
+    """
+    where, values = _among("source", sources)
+    return marts.select(
+        f"""
+        with cells as (
+          select tag, question_type, sum(samples) as samples from coverage
+          where {where} and tag <> '(no tag)' group by all
+        ),
+        tags as (select tag, sum(samples) as of_tag from cells group by all order by of_tag desc limit 1000),
+        types as (
+          select question_type, sum(samples) as of_type from cells where question_type <> 'none' group by all
+        ),
+        total as (select sum(samples) as samples from cells)
+        select tag, question_type, of_tag::bigint as of_tag, of_type::bigint as of_type,
+          of_tag * of_type / total.samples as expected
+        from tags cross join types cross join total
+        anti join cells c on c.tag = tags.tag and c.question_type = types.question_type
+        order by expected desc, tag, question_type limit {most:d}
+        """,
+        values,
+        of=["coverage"],
+    )
+
+
+def mixes(marts: Marts) -> pl.DataFrame:
+    """What each training stage asked of a category and got: lines, and shares of all lines."""
+    return marts.select("select * from mix_ratios order by training_stage, category", of=["mix_ratios"])
+
+
+def mix_sources(marts: Marts, sources: Some = ()) -> pl.DataFrame:
+    """The same of each source."""
+    where, values = _among("source", sources)
+    return marts.select(
+        f"select * from mix_sources where {where} order by training_stage, category, source",
+        values,
+        of=["mix_sources"],
+    )
+
+
+def drift(marts: Marts, sources: Some = ()) -> pl.DataFrame:
+    """Shares that moved since the snapshot before, the furthest first."""
+    where, values = _among("partition", sources)
+    return marts.select(
+        f"""
+        select * from drift where {where} and abs(moved) > 1e-9
+        order by abs(moved) desc, stage, partition, measure, code limit {MOVES}
+        """,
+        values,
+        of=["drift"],
+    )
+
+
+def drift_checks(marts: Marts, sources: Some = ()) -> pl.DataFrame:
+    """The last outcome of contracts and tests that are about drift."""
+    found = last_checks(marts, sources)
+    return found.filter(pl.col("name").str.contains("drift|steady|shrink|moved"))
+
+
+def contamination(marts: Marts, sources: Some = ()) -> pl.DataFrame:
+    """What sources hold of benchmarks by kind, and pairs that were not compared."""
+    where, values = _among("source", sources)
+    return marts.select(
+        f"""
+        select * from contamination where {where} and (found > 0 or not up_to_date)
+        order by benchmark, source, kind
+        """,
+        values,
+        of=["contamination"],
+    )
+
+
+def licences(marts: Marts, sources: Some = ()) -> pl.DataFrame:
+    """Samples by licence and source: read, kept, and lines of mixes; the most frequent licence first."""
+    where, values = _among("source", sources)
+    return marts.select(
+        f"""
+        select licence, source, samples, kept, lines, example,
+          (sum(samples) over (partition by licence))::bigint as of_licence
+        from licences where {where} order by of_licence desc, licence, samples desc, source
+        """,
+        values,
+        of=["licences"],
+    )
+
+
+def cost(marts: Marts, sources: Some = ()) -> pl.DataFrame:
+    """What models were asked and paid for, and for each sample that was kept."""
+    where, values = _among("source", sources)
+    return marts.select(
+        f"select * from cost where {where} order by cost desc nulls last, source, stage, model",
+        values,
+        of=["cost"],
     )
 
 

@@ -16,6 +16,8 @@ FILTERS: Final = (
     "reason",
     "tag",
     "question_type",
+    "language",
+    "licence",
     "check",
     "text",
     "near",
@@ -63,9 +65,23 @@ class Addresses:
         query = urlencode({k: v for k, v in (("verdict", verdict), ("reason", reason)) if v})
         return f"{self.base}/stage/{stage}/{partition}" + (f"?{query}" if query else "")
 
+    def explore(self, **filters: str | None) -> str:
+        """Samples by any filter of the explorer."""
+        return explore(self.base, **filters)
+
     def kept(self, **filters: str | None) -> str:
-        """Samples that filtered kept, by any filter of the explorer."""
+        """Samples that filtered kept, likewise."""
         return explore(self.base, stage="filtered", verdict="keep", **filters)
+
+    def mixed(self, source: str | None, verdict: str, reason: str | None = None) -> str:
+        """Samples of a source that are in a mix, or are not."""
+        return explore(self.base, stage="mixed", source=source, verdict=verdict, reason=reason)
+
+    def share(self, stage: str, partition: str, measure: str, code: str) -> str | None:
+        """The rows behind a share of the mart ``drift``."""
+        if measure in {"language", "question_type"}:
+            return explore(self.base, source=partition, stage=stage, verdict="keep", **{measure: code})
+        return self.rows(stage, partition, "", code if measure == "reason" else "")
 
     def check(self, check: dict[str, Any]) -> str | None:
         """The rows that failed a contract's check, as cards; None for dbt's, whose rows are linked."""

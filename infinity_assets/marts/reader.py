@@ -15,6 +15,7 @@ from infinity_assets.errors import StoreError
 ROWS: Final = 5_000  #: of one answer: more than a page can show
 SECONDS: Final = 10.0  #: that one question may take
 MEMORY: Final = "1GB"
+OTHER: Final = "other_"  #: begins the views of the snapshot beside it
 
 
 class Marts:
@@ -24,12 +25,21 @@ class Marts:
     snapshot alone, and takes no statement but SELECT.
     """
 
-    def __init__(self, folder: Path, seconds: float = SECONDS) -> None:
+    def __init__(self, folder: Path, seconds: float = SECONDS, beside: Path | None = None) -> None:
+        """Open a snapshot.
+
+        Args:
+            folder: of the snapshot.
+            seconds: that one question may take.
+            beside: folder of another snapshot, whose views are called ``other_<name>``.
+        """
         self.folder = folder.absolute()
+        self.beside = beside.absolute() if beside else None
         self.seconds = seconds
         self._database = duckdb.connect(config={"memory_limit": MEMORY, "threads": "2", "temp_directory": ""})
+        readable = [_quoted(path) for path in (self.folder, self.beside) if path]
         for statement in (
-            f"set allowed_directories = [{_quoted(self.folder)}]",
+            f"set allowed_directories = [{', '.join(readable)}]",
             "set enable_external_access = false",
             "set lock_configuration = true",
         ):
@@ -72,8 +82,12 @@ class Marts:
     def _need(self, names: Sequence[str]) -> None:
         with self._lock:
             for name in set(names) - self._views:
-                mart = self.folder / "marts" / f"{name}.parquet"
-                path = mart if mart.exists() else self.folder / name / "*.parquet"
+                there = self.folder
+                if self.beside is not None and name.startswith(OTHER):
+                    there = self.beside
+                table = name.removeprefix(OTHER) if there is self.beside else name
+                mart = there / "marts" / f"{table}.parquet"
+                path = mart if mart.exists() else there / table / "*.parquet"
                 self._database.execute(f'create view "{name}" as from read_parquet({_quoted(path)})')
                 self._views.add(name)
 
