@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -16,12 +17,17 @@ from infinity_assets.reporting import SOURCE_TABLES
 from infinity_assets.stages.filtered.contamination.kinds import KINDS
 
 if TYPE_CHECKING:
+    from infinity_assets.orchestration.backfill import BackfillReport
     from infinity_assets.orchestration.progress import StageEvent
     from infinity_assets.orchestration.run import RunReport
     from infinity_assets.platform import Platform
 
 #: Width of tables where the output is no terminal.
 WIDTH = 150
+
+#: Runs at a time, where there are so many workers. Each has these workers too: while one run records what it
+#: did, the other computes. More would share the same cores.
+RUNS_AT_ONCE = 2
 
 
 def _console() -> Console:
@@ -44,9 +50,55 @@ def run_with_progress(platform: Platform, sources: Iterable[str]) -> RunReport:
             done = event.kind in {"finished", "failed"}
             progress.update(bar, description=what[:44], advance=1 if done else 0)
 
-        report = run_pipeline(platform, names, show)
+        report = run_pipeline(platform, names, show, min(RUNS_AT_ONCE, platform.settings.workers))
         progress.update(bar, description="done", completed=progress.tasks[0].total)
     return report
+
+
+def backfill_with_progress(
+    platform: Platform, sources: Sequence[str], stages: Sequence[str], at_once: int
+) -> BackfillReport:
+    """Run a backfill; on standard error a line for each run that ended, and how long the rest takes.
+
+    Raises:
+        KeyboardInterrupt: if the process is told to stop, after a line that says how to go on.
+    """
+    from infinity_assets.orchestration.backfill import run_backfill
+    from infinity_assets.orchestration.backfill_plan import seconds_left
+
+    began = time.monotonic()
+    latest: list[str] = []
+    place = (0, 0)
+
+    def hear(event: StageEvent) -> None:
+        if event.kind == "failed":
+            print(f"failed: {event.stage} of {event.partition}: {one_line(event.error)}", file=sys.stderr)
+        if event.kind == "finished":
+            latest.append(f"{event.stage} of {event.partition}")
+
+    def tell(done: int, total: int, before: int) -> None:
+        nonlocal place
+        if (done, total) == place:
+            return
+        place = (done, total)
+        left = seconds_left(done - before, total - before, time.monotonic() - began)
+        rest = "" if left is None or done == total else f", about {_duration(left)} left"
+        ended = f": {latest[-1]}" if latest else f" were done before: {before}" if before else ""
+        latest.clear()
+        print(f"{done} of {total} runs{ended}{rest}", file=sys.stderr, flush=True)
+
+    try:
+        return run_backfill(platform, sources, stages, hear, tell, at_once)
+    except KeyboardInterrupt:
+        done, total = place
+        print(f"stopped: {done} of {total} runs are done; the same command goes on", file=sys.stderr)
+        raise
+
+
+def _duration(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s" if minutes else f"{rest} s"
 
 
 def _steps(platform: Platform, sources: list[str]) -> int:

@@ -24,7 +24,18 @@ class StageEvent:
     total: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """How a run ended, and what became of each stage of it, in order."""
+
+    ok: bool
+    outcomes: tuple[StageEvent, ...]
+
+
 Listener = Callable[[StageEvent], None]
+
+#: What a run materializes: a job by its name, or assets by theirs.
+Work = str | tuple[str, ...]
 
 
 def nobody(event: StageEvent) -> None:

@@ -1,15 +1,14 @@
-"""The whole pipeline in this process, through Dagster: what ``infinity run`` does; the UI shows it later."""
+"""The whole pipeline through Dagster: what ``infinity run`` does; the UI shows it later."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
-import dagster as dg
-
-from infinity_assets.definitions import platform_defs
-from infinity_assets.orchestration.instance import open_instance
-from infinity_assets.orchestration.progress import StageEvent
+from infinity_assets.orchestration.model_steps import scoring_step, synthesis_step, tagging_step
+from infinity_assets.orchestration.progress import Ended, Listener, StageEvent
+from infinity_assets.orchestration.side_by_side import side_by_side
 from infinity_assets.platform import Platform
 from infinity_assets.sources.catalogue import benchmarks_in
 from infinity_assets.sources.model import TRAINING_STAGES
@@ -19,13 +18,13 @@ from infinity_assets.stages.scored.inputs import behind as scores_behind
 from infinity_assets.stages.synthesized.inputs import behind as synthesis_behind
 from infinity_assets.stages.tag_associations.schema import WHOLE
 
-#: Run config: Dagster's own lines stay in its records; the caller shows progress.
-QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
+#: The job of every partition named, each as it ended.
+Each = Callable[[str, Sequence[str]], list[Ended]]
 
 
 @dataclass(frozen=True, slots=True)
 class RunReport:
-    """What became of every partition of every stage that was run, in the order in which they ended."""
+    """What became of every partition of every stage that was run."""
 
     outcomes: tuple[StageEvent, ...]  #: finished (with the result) or failed (with the error's line)
 
@@ -41,7 +40,7 @@ class RunReport:
 
 
 def run_pipeline(
-    platform: Platform, sources: Iterable[str], on_event: Callable[[StageEvent], None]
+    platform: Platform, sources: Iterable[str], on_event: Listener, at_once: int = 1
 ) -> RunReport:
     """Materialize these sources from their files to the filters, then every mix that they may enter.
 
@@ -54,6 +53,8 @@ def run_pipeline(
         platform: settings, store, catalogue.
         sources: names; each must be in the catalogue.
         on_event: told when a partition of a stage begins and ends.
+        at_once: runs at a time, each in a process of its own; with one they run in this process. What asks a
+            model runs alone: each run would start a server of its own, or share a provider's rate.
 
     Raises:
         CatalogueError: if a name is not in the catalogue.
@@ -62,50 +63,61 @@ def run_pipeline(
     names = list(dict.fromkeys(sources))
     wanted = {stage for name in names for stage in platform.catalogue[name].spec.stages}
     outcomes: list[StageEvent] = []
+    with _runs(platform, on_event, at_once) as (alone, each):
 
-    def listen(event: StageEvent) -> None:
-        if event.kind in {"finished", "failed"}:
-            outcomes.append(event)
-        on_event(event)
-
-    definitions = platform_defs(platform, listen)
-    with open_instance(platform.settings.home) as instance:
-
-        def run(job: str, partition: str) -> bool:
-            result = definitions.resolve_job_def(job).execute_in_process(
-                run_config=QUIET,
-                instance=instance,
-                partition_key=None if partition == WHOLE else partition,
-                raise_on_error=False,
+        def run(job: str, partitions: Sequence[str]) -> list[str]:
+            """Those that succeeded."""
+            ended = (
+                [e for name in partitions for e in each(job, [name])]
+                if job in alone
+                else each(job, partitions)
             )
-            told = {o.stage for o in outcomes if o.kind == "failed" and o.partition == partition}
-            for event in _untold(result, partition, told):
-                listen(event)
-            return bool(result.success)
+            outcomes.extend(outcome for end in ended for outcome in end.outcomes)
+            return [name for name, end in zip(partitions, ended, strict=True) if end.ok]
 
-        ready = [name for name in names if run("ingest", name)]
-        for name in benchmarks_in(platform.catalogue):
-            if name in ready:
-                run("benchmark", name)
+        ready = run("ingest", names)
+        run("benchmark", [name for name in benchmarks_in(platform.catalogue) if name in ready])
         # All samples are read by now, so the first of these compares them and the others find it done.
-        failed = {name for name in ready if not run("converge", name)}
-        _converge(platform, [name for name in ready if name not in failed], failed, run)
+        compared = run("converge", ready[:1]) + run("converge", ready[1:])
+        failed = set(ready) - set(compared)
+        _converge(platform, compared, failed, run)
         if any(name not in failed for name in ready):
-            run("associate", WHOLE)
-        for name in platform.catalogue:
-            if name not in failed and synthesis_behind(platform, name):
-                run("synthesize", name)
-        for name in platform.catalogue:
-            if name not in failed and scores_behind(platform, name):
-                run("score", name)
-        for stage in TRAINING_STAGES:
-            if stage in wanted:
-                run("mix", stage)
+            run("associate", [WHOLE])
+        sound = [name for name in platform.catalogue if name not in failed]
+        run("synthesize", [name for name in sound if synthesis_behind(platform, name)])
+        run("score", [name for name in sound if scores_behind(platform, name)])
+        run("mix", [stage for stage in TRAINING_STAGES if stage in wanted])
     return RunReport(tuple(outcomes))
 
 
+@contextmanager
+def _runs(platform: Platform, on_event: Listener, at_once: int) -> Iterator[tuple[frozenset[str], Each]]:
+    """Which jobs run alone, and how to run one of each partition."""
+    if at_once > 1:
+        with side_by_side(platform, on_event, at_once) as runs:
+            yield _asking_models(platform), runs.each
+        return
+    from infinity_assets.orchestration.instance import open_instance
+    from infinity_assets.orchestration.runner import Runner
+
+    with open_instance(platform.settings.home) as instance:
+        runner = Runner(platform, on_event, instance)
+        yield frozenset(), lambda job, partitions: [runner.run(job, name) for name in partitions]
+
+
+def _asking_models(platform: Platform) -> frozenset[str]:
+    tagging = tagging_step(platform)
+    steps = {
+        "converge": tagging,
+        "decide": tagging,
+        "synthesize": synthesis_step(platform),
+        "score": scoring_step(platform),
+    }
+    return frozenset(job for job, step in steps.items() if step is not None)
+
+
 def _converge(
-    platform: Platform, ready: list[str], failed: set[str], run: Callable[[str, str], bool]
+    platform: Platform, ready: list[str], failed: set[str], run: Callable[[str, Sequence[str]], list[str]]
 ) -> None:
     """Run until every source's verdicts follow from the ledger, and the ledger from what was dropped since.
 
@@ -113,23 +125,9 @@ def _converge(
     dropped in its turn; each round settles one more of a row of duplicates, so there is an end.
     """
     while True:
-        if ready and moved(platform) is not None and not run("converge", ready[0]):
+        if ready and moved(platform) is not None and not run("converge", ready[:1]):
             failed.add(ready.pop(0))
         others = [name for name in platform.catalogue if name not in failed and behind(platform, name)]
-        failed |= {name for name in others if not run("decide", name)}
+        failed |= set(others) - set(run("decide", others))
         if not others and (not ready or moved(platform) is None):
             return
-
-
-def _untold(result: dg.ExecuteInProcessResult, partition: str, told: set[str]) -> Iterator[StageEvent]:
-    """Failures that happened outside a stage's function, where no listener hears of them."""
-    for event in result.all_events:
-        if event.event_type is not dg.DagsterEventType.STEP_FAILURE:
-            continue
-        error = event.step_failure_data.error
-        if error is not None and error.cls_name == dg.DagsterExecutionInterruptedError.__name__:
-            raise KeyboardInterrupt  # Dagster turns the signal into a failed step, and would go on
-        step = event.step_key or ""
-        if not told & set(step.split("_and_")):
-            line = str(error.message).strip() if error else "the step failed"
-            yield StageEvent(step, partition, "failed", error=line.splitlines()[0])

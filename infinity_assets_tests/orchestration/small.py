@@ -48,7 +48,7 @@ def write_spec(folder: Path, name: str, **extra: object) -> None:
 def small_platform(folder: Path) -> Platform:
     """``alpha`` and ``beta`` (which share a sample) and ``broken`` (whose files are missing)."""
     catalogue = folder / "catalogue"
-    catalogue.mkdir()
+    catalogue.mkdir(parents=True)
     add_source(catalogue, "alpha", ["red", "green", "blue"], priority=50)
     add_source(catalogue, "beta", ["red", "white"], priority=60)
     write_spec(catalogue, "broken")

@@ -1,0 +1,159 @@
+"""Runs in processes of their own, several at once: while one talks to Dagster, another computes.
+
+No pool of a library: those mark their workers as daemons, and a run has worker processes of its own.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
+from multiprocessing.connection import Connection
+from queue import SimpleQueue
+from typing import Any
+
+from infinity_assets.orchestration.progress import Ended, Listener, StageEvent, Work
+from infinity_assets.platform import Platform
+from infinity_assets.settings import Settings
+from infinity_assets.sharding.pool import close_pools
+
+#: Not fork: threads of Lance and Polars would be inherited locked.
+_CONTEXT = multiprocessing.get_context("spawn")
+
+
+class SideBySide:
+    """Processes that run jobs; use :func:`side_by_side`."""
+
+    def __init__(
+        self, settings: Settings, on_event: Listener, at_once: int, tags: Mapping[str, str] | None
+    ) -> None:
+        opening = (
+            _CONTEXT.Lock()
+        )  # two processes that make Dagster's tables at once would be in each other's way
+        self._on_event = on_event
+        self._one_at_a_time = threading.Lock()
+        self._idle: SimpleQueue[_Process] = SimpleQueue()
+        self._processes = [_Process(settings, opening, tags) for _ in range(at_once)]
+        for process in self._processes:
+            self._idle.put(process)
+        self._threads = ThreadPoolExecutor(at_once)
+
+    def each(self, work: Work, partitions: Sequence[str]) -> list[Ended]:
+        """The work of every partition, in the order given, as many at once as there are processes."""
+        return list(self._threads.map(lambda partition: self.run(work, partition), partitions))
+
+    def run(self, work: Work, partition: str) -> Ended:
+        """The work of one partition, as soon as a process is free."""
+        process = self._idle.get()
+        try:
+            return process.run(work, partition, self._tell)
+        finally:
+            self._idle.put(process)
+
+    def _tell(self, event: StageEvent) -> None:
+        with self._one_at_a_time:
+            self._on_event(event)
+
+    def stop(self, told_to: bool) -> None:
+        """End the processes: at once where the person said so (Dagster records the run as failed first)."""
+        for process in self._processes:
+            process.stop(told_to)
+        self._threads.shutdown(cancel_futures=True)
+
+
+@contextmanager
+def side_by_side(
+    platform: Platform, on_event: Listener, at_once: int, tags: Mapping[str, str] | None = None
+) -> Iterator[SideBySide]:
+    """Processes for runs, each with Dagster and the platform loaded.
+
+    Args:
+        platform: opened anew in each process, from its settings.
+        on_event: told what happens in any of them, one call at a time, on other threads.
+        at_once: processes.
+        tags: of every run.
+
+    Raises:
+        KeyboardInterrupt: if one of them was told to stop.
+    """
+    runs = SideBySide(platform.settings, on_event, at_once, tags)
+    told_to = True
+    try:
+        yield runs
+        told_to = False
+    finally:
+        runs.stop(told_to)
+
+
+class _Process:
+    """One process, started anew when it died."""
+
+    def __init__(self, settings: Settings, opening: Any, tags: Mapping[str, str] | None) -> None:
+        self._with = (settings, opening, tags)
+        self._start()
+
+    def _start(self) -> None:
+        self._pipe, theirs = _CONTEXT.Pipe()
+        self._process = _CONTEXT.Process(target=_serve, args=(theirs, *self._with))
+        self._process.start()
+        theirs.close()  # so that the end of the process is the end of what can be read here
+
+    def run(self, work: Work, partition: str, on_event: Listener) -> Ended:
+        """Have some work run; a process that dies in it is a failure of this run alone."""
+        try:
+            self._pipe.send((work, partition))
+            while isinstance(said := self._pipe.recv(), StageEvent):
+                on_event(said)
+        except (EOFError, BrokenPipeError, ConnectionResetError):
+            self._process.join()
+            why = f"the process of the run died (exit code {self._process.exitcode}); run it again"
+            name = work if isinstance(work, str) else "+".join(work)
+            dead = StageEvent(name, partition, "failed", error=why)
+            on_event(dead)
+            self._start()
+            return Ended(False, (dead,))
+        if isinstance(said, Ended):
+            return said
+        raise KeyboardInterrupt
+
+    def stop(self, told_to: bool) -> None:
+        """Ask it to end, and wait."""
+        if told_to and self._process.pid is not None and self._process.is_alive():
+            os.kill(self._process.pid, signal.SIGINT)
+        else:
+            self._pipe.close()
+        self._process.join()
+
+
+def _serve(pipe: Connection, settings: Settings, opening: Any, tags: Mapping[str, str] | None) -> None:
+    """What such a process does: job after job, until nobody is there to ask."""
+    os.setsid()  # Ctrl-C reaches the parent alone, which passes it on once
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job would ignore it
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    from infinity_assets.orchestration.instance import open_instance
+    from infinity_assets.orchestration.runner import Runner
+
+    platform = Platform(settings)
+    with ExitStack() as stack:
+        stack.callback(close_pools)  # a process that ends waits for its children before it closes anything
+        with opening:
+            instance = stack.enter_context(open_instance(settings.home))
+        runner = Runner(platform, pipe.send, instance, tags)
+        try:
+            while True:
+                pipe.send(runner.run(*pipe.recv()))
+        except (EOFError, BrokenPipeError):
+            return
+        except KeyboardInterrupt:
+            pipe.send(None)
+
+
+def _end_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    parent.join()
+    os._exit(1)
