@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
 import polars as pl
 import pyarrow as pa
 
+from infinity_assets.models.copies import CopyDetector
 from infinity_assets.similarity.annotations import Marks, marks_of
 from infinity_assets.similarity.exchanges import Exchanges
 from infinity_assets.similarity.texts import Conversation, conversation_of
+from infinity_assets.stages.duplicate_ledger.copies import look_for_copies
 from infinity_assets.stages.duplicate_ledger.cropped import crop_pairs
 from infinity_assets.stages.duplicate_ledger.edges import (
     edges_of,
@@ -58,6 +61,7 @@ class Inputs:
     licence: Finding  #: reason code of a licence that is dropped, or None
     dropped: Dropped  #: by cause and source: the source, and ids that ``filtered`` drops for it
     before: Before | None  #: None where nothing is known, or other rules were in force
+    copies: CopyDetector | None = None  #: looks last at pictures that seem the same
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,13 +92,13 @@ def compare(inputs: Inputs, policy: DuplicatePolicy, objects: Objects, workers: 
         keys, signatures, _conversations(at, world, inputs.unified), objects, world.texts_gone()
     )
     pairs = texts.at_least(policy.text_similarity)
-    memory = Memory(objects, "compared_pictures")
+    memory = Memory(objects, "compared_pictures", copies=inputs.copies.key if inputs.copies else "")
     again = world.again(hashes.and_of(crops.of(wholes, parts)), remembered(memory), keys, texts)
     some = not all(mask.all() for mask in again)
     sources = sorted(inputs.unified)
     samples, ids = join_samples(world.samples, again, sources, inputs.priority, inputs.licence)
     pictures = join_pictures(samples, ids, world.pictures)
-    witness = _witness(samples, pictures, inputs.images)
+    witness = _witness(samples, pictures, inputs)
     if some:
         memory = replace(memory, others=_all)
     images = near_images(pictures, hashes, crops, witness, memory, workers)
@@ -170,13 +174,15 @@ def _barred(samples: Samples, dropped: Dropped) -> Barred:
     return Barred(by, tuple(causes))
 
 
-def _witness(samples: Samples, pictures: Pictures, images: Mapping[str, Published]) -> Witness:
+def _witness(samples: Samples, pictures: Pictures, inputs: Inputs) -> Witness:
     def read(column: str, wanted: Rows) -> list[bytes]:
-        table = _take(samples.sources, pictures.source[wanted], pictures.row[wanted], images, [column])
+        at = pictures.source[wanted], pictures.row[wanted]
+        table = _take(samples.sources, *at, inputs.images, [column])
         found: list[bytes] = table.column(column).to_pylist()
         return found
 
-    return Witness(lambda wanted: read("signature", wanted), lambda wanted: read("bytes", wanted))
+    copies = partial(look_for_copies, inputs.copies) if inputs.copies else None
+    return Witness(lambda wanted: read("signature", wanted), lambda wanted: read("bytes", wanted), copies)
 
 
 def _conversations(

@@ -42,12 +42,17 @@ Look = Callable[[tuple[bytes, bytes]], Comparison]
 CLOSEUPS = 128
 
 
+#: The same of many pairs at once, in this process.
+Looks = Callable[[Sequence[tuple[bytes, bytes]]], Sequence[Comparison]]
+
+
 @dataclass(frozen=True, slots=True)
 class Witness:
     """What two pictures are compared by, read when asked for."""
 
     signatures: Callable[[Rows], Sequence[bytes]]  #: of pictures, in their order
     pictures: Callable[[Rows], Sequence[bytes]]  #: their files, likewise
+    copies: Looks | None = None  #: asked of files last, where somebody named one: see :mod:`.copies`
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +63,7 @@ class Memory:
     name: str
     others: Callable[[pl.DataFrame], pl.DataFrame] = pl.DataFrame.clear
     """Which pairs that nobody asked for this time are kept: none, unless said. Columns as remembered."""
+    copies: str = ""  #: names who looks last, if anyone does
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,13 +232,14 @@ def _and_crops(
 _PIXELS = ("a0", "a1", "b0", "b1")
 
 
-def _witness_version() -> str:
-    return key_of("witness", NEAR_IMAGE_VERSION, SIGNATURE_VERSION, WITNESS_VERSION)
+def _witness_version(memory: Memory) -> str:
+    named = [memory.copies] * bool(memory.copies)
+    return key_of("witness", NEAR_IMAGE_VERSION, SIGNATURE_VERSION, WITNESS_VERSION, *named)
 
 
 def remembered(memory: Memory) -> pl.DataFrame:
     """What was said of pairs: their pixels (``a0``, ``a1``, ``b0``, ``b1``), ``relation`` and ``score``."""
-    found = recall(memory.objects, memory.name, _witness_version())
+    found = recall(memory.objects, memory.name, _witness_version(memory))
     if found is None:
         schema = dict.fromkeys(_PIXELS, pl.UInt64) | {"relation": pl.UInt8, "score": pl.Float32}
         return pl.DataFrame(schema=schema)
@@ -278,21 +285,26 @@ def compared(
     relation = told["relation"].fill_null(DIFFERENT).to_numpy().copy()
     score = told["score"].fill_null(0.0).to_numpy().copy()
 
-    def look(at: Rows, count: int, read: Callable[[Rows], Sequence[bytes]], by: Look) -> None:
+    def look(at: Rows, count: int, read: Callable[[Rows], Sequence[bytes]], by: Looks) -> None:
         for start in range(0, len(at), count):
             part = at[start : start + count]
             pairs = _read_pairs(later[part], earlier[part], read)
-            for i, said in zip(part.tolist(), spread(by, pairs, workers), strict=True):
+            for i, said in zip(part.tolist(), by(pairs), strict=True):
                 relation[i], score[i] = _RELATIONS[said.relation], said.score
 
-    look(missing, PAIRS_AT_ONCE, witness.signatures, relation_of)
+    def spreading(by: Look) -> Looks:
+        return lambda pairs: spread(by, pairs, workers)
+
+    look(missing, PAIRS_AT_ONCE, witness.signatures, spreading(relation_of))
     # A changed digit cannot be seen in a signature: what looks the same there is looked at again.
-    look(missing[relation[missing] == SAME], CLOSEUPS, witness.pictures, confirm_pair)
+    look(missing[relation[missing] == SAME], CLOSEUPS, witness.pictures, spreading(confirm_pair))
+    if witness.copies is not None:
+        look(missing[relation[missing] == SAME], CLOSEUPS, witness.pictures, witness.copies)
     others = memory.others(known.join(asked, on=names, how="anti"))
     if len(missing) or len(known) > len(asked) + len(others):
         told = asked.with_columns(relation=relation, score=score)
         kept = pl.concat([told, others]).unique(names, keep="first", maintain_order=True)
-        remember(memory.objects, memory.name, _witness_version(), {"pairs": kept.to_arrow()})
+        remember(memory.objects, memory.name, _witness_version(memory), {"pairs": kept.to_arrow()})
     return relation, score, len(missing)
 
 

@@ -16,6 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from infinity_assets.errors import CommitConflict
+from infinity_assets.models.copies import CopyDetector
 from infinity_assets.platform import Platform
 from infinity_assets.stages.duplicate_ledger.compare import Comparison, Inputs, compare
 from infinity_assets.stages.duplicate_ledger.keys import Keys, hex_of, keys_of_hex
@@ -106,6 +107,10 @@ class _Now:
         self.inputs["policy"] = key_of(
             platform.policy.duplicates.hash, platform.policy.licences.model_dump_json(exclude={"source"})
         )
+        named = platform.settings.copy_detector
+        self.copies = CopyDetector(named) if named is not None else None
+        if self.copies is not None:
+            self.inputs["copy_detector"] = self.copies.key
 
     def state(self, slices: Mapping[str, str | None]) -> str:
         """A key of everything that the slices follow from, and of the slices."""
@@ -121,7 +126,8 @@ class _Now:
     @cached_property
     def rules(self) -> str:
         """A key of what decides of samples, whatever they are."""
-        return key_of("rules", MADE_BY, self.inputs["policy"])
+        named = [self.copies.key] if self.copies else []
+        return key_of("rules", MADE_BY, self.inputs["policy"], *named)
 
     def order(self, sources: Sequence[str]) -> dict[str, list[object]]:
         """What the catalogue decides of each source that it has."""
@@ -213,7 +219,7 @@ class _Now:
         """Everything compared, and what is connected with a change decided again."""
         platform = self.platform
         priority = {n: platform.catalogue[n].spec.priority for n in self.unified}
-        inputs = Inputs(self.unified, self.images, priority, self._licence, self.barred, before)
+        inputs = Inputs(self.unified, self.images, priority, self._licence, self.barred, before, self.copies)
         settings = platform.settings
         return compare(inputs, platform.policy.duplicates, platform.store.objects, settings.workers)
 

@@ -17,7 +17,7 @@ from infinity_assets.similarity.pictures import Comparison, closer
 from infinity_assets.similarity.signature import Signature
 from infinity_assets.stages.images.decode import check_limits, decode, read_header
 from infinity_assets.stages.images.limits import Limits
-from infinity_assets.stages.images.measure import canonicalize, chroma_of, halve, over_white
+from infinity_assets.stages.images.measure import Canonical, canonicalize, chroma_of, halve, over_white
 from infinity_assets.stages.images.sniff import sniff
 
 #: Pixels of a close-up at most: a page keeps glyphs of some 9 pixels. Two of one picture are compared in some
@@ -35,17 +35,7 @@ def closeup(data: bytes, limits: Limits) -> Signature:
     Raises:
         ImageProblem: if the picture cannot be decoded; one that was measured can.
     """
-    header = read_header(data, str(sniff(data)), limits)
-    check_limits(data, header, limits)
-    canonical = canonicalize(decode(data, header), opaque=not header.has_alpha, bilevel=header.mode == "1")
-    pixels: np.ndarray[Any, np.dtype[Any]] = canonical.pixels
-    if canonical.form == "bilevel":
-        pixels = np.unpackbits(pixels.astype(np.uint8), axis=1, count=canonical.width) * np.uint8(255)
-    elif canonical.form == "grey16":
-        pixels = pixels >> 8
-    picture = pixels.astype(np.uint8, copy=False)
-    if not canonical.opaque:
-        picture = over_white(picture)
+    picture, canonical = _upright(data, limits)
     while picture.shape[0] * picture.shape[1] > CLOSEUP_PIXELS and min(picture.shape[:2]) > 1:
         picture = halve(picture)
     picture = _enlarged(picture)
@@ -57,6 +47,35 @@ def closeup(data: bytes, limits: Limits) -> Signature:
             small = halve(small)
     luma = cv2.cvtColor(picture, cv2.COLOR_RGBA2GRAY)
     return Signature(canonical.width, canonical.height, luma, chroma_of(small))
+
+
+def squared(data: bytes, side: int, limits: Limits) -> np.ndarray[Any, np.dtype[np.uint8]]:
+    """A picture as networks see it: RGB over white, ``(side, side, 3)``, whatever its aspect ratio.
+
+    Raises:
+        ImageProblem: if the picture cannot be decoded; one that was measured can.
+    """
+    picture, _ = _upright(data, limits)
+    picture = cv2.cvtColor(picture, cv2.COLOR_GRAY2RGB if picture.ndim == 2 else cv2.COLOR_RGBA2RGB)
+    how = cv2.INTER_AREA if min(picture.shape[:2]) >= side else cv2.INTER_LINEAR
+    small: np.ndarray[Any, np.dtype[np.uint8]] = cv2.resize(picture, (side, side), interpolation=how)
+    return small
+
+
+def _upright(data: bytes, limits: Limits) -> tuple[np.ndarray[Any, np.dtype[np.uint8]], Canonical]:
+    """Grey or RGBA over white."""
+    header = read_header(data, str(sniff(data)), limits)
+    check_limits(data, header, limits)
+    canonical = canonicalize(decode(data, header), opaque=not header.has_alpha, bilevel=header.mode == "1")
+    pixels: np.ndarray[Any, np.dtype[Any]] = canonical.pixels
+    if canonical.form == "bilevel":
+        pixels = np.unpackbits(pixels.astype(np.uint8), axis=1, count=canonical.width) * np.uint8(255)
+    elif canonical.form == "grey16":
+        pixels = pixels >> 8
+    picture = pixels.astype(np.uint8, copy=False)
+    if not canonical.opaque:
+        picture = over_white(picture)
+    return picture, canonical
 
 
 def _enlarged(picture: np.ndarray[Any, np.dtype[np.uint8]]) -> np.ndarray[Any, np.dtype[np.uint8]]:
