@@ -10,6 +10,8 @@ neural network. imagededup joins pHashes within 4, Data-Juicer equal ones.
 Ours is the ledger's: every measure of a picture, the exact search within 10 and both witnesses. Beside the
 whole, from files to pairs, stands what is left of it where ``images`` stored the measures already (search and
 witnesses), and, in a process of its own, imagededup's rule: all measures and a search within 4, no witness.
+No side can cost less than to decode the files, so that stands there as well, by our decoder and by Pillow,
+which is the peers', and the ratio of what each side spends beyond it.
 
 *Same* are a picture and its copy, files with equal pixels, and real pairs so labelled in
 ``duplicate_pictures.csv``. *Different* are pictures of different origin, but that real ones of one folder are
@@ -22,6 +24,7 @@ from __future__ import annotations
 import argparse
 import csv
 import hashlib
+import io
 import json
 import random
 import sys
@@ -54,8 +57,10 @@ from infinity_assets.stages.duplicate_ledger import near_images as near
 from infinity_assets.stages.duplicate_ledger.cropped import crop_pairs
 from infinity_assets.stages.duplicate_ledger.keys import Keys, Rows, first_equal, keys_of_hex
 from infinity_assets.stages.duplicate_ledger.samples import Pictures
+from infinity_assets.stages.images.decode import decode, read_header
 from infinity_assets.stages.images.limits import Limits
 from infinity_assets.stages.images.measure import ImageMeasures, measure_image
+from infinity_assets.stages.images.sniff import sniff
 from infinity_assets.store.objects import Objects
 
 TARGET_RATIO = 5.0
@@ -112,6 +117,7 @@ def main() -> None:
         sides["ours"] = ours, _pairs(told["pairs"])
         hashed, hashes = _ours(folder, temporary, "hashes")
         sides["ours, hashes alone"] = hashed, _pairs(hashes["pairs"])
+        floor = {by: _ours(folder, temporary, by)[0].cpu_s for by in ("decoded", "decoded_by_pillow")}
         for peer, run in PEERS.items():
             spent, pairs = run(folder, temporary)
             if spent is None or isinstance(pairs, str):
@@ -125,6 +131,7 @@ def main() -> None:
         "pairs_looked_at": told["looked_at"],
         "measures_cpu_s": round(told["measures_s"], 2),
         "stored_measures_to_pairs_cpu_s": round(told["pairs_s"], 2),
+        **{f"{by}_alone_cpu_s": round(seconds, 2) for by, seconds in floor.items()},
     }
     print(f"{'':<20}{'CPU s':>8}{'recall':>9}{'precision':>11}{'found':>8}{'unjudged':>10}")
     for side, (spent, pairs) in sides.items():
@@ -139,13 +146,20 @@ def main() -> None:
         for name, cost in costs.items()
     }
     figures["cpu_ratio"] = ratios
+    beyond = ours.cpu_s - floor["decoded"]
+    figures["cpu_ratio_beyond_decoding"] = {
+        peer: round((sides[peer][0].cpu_s - floor["decoded_by_pillow"]) / beyond, 1)
+        for peer in PEERS
+        if peer in sides
+    }
     slow = [
         f"{peer}: {ratio} times" for peer, ratio in ratios["files_to_pairs"].items() if ratio < TARGET_RATIO
     ]
     if slow:
         slow.append(
             f"of {ours.cpu_s:.1f} CPU-seconds {told['measures_s']:.1f} are for measures,"
-            f" {told['pairs_s']:.1f} for search and witnesses"
+            f" {told['pairs_s']:.1f} for search and witnesses; to decode the files alone takes"
+            f" {floor['decoded']:.1f}"
         )
     met = None if absent and not slow else not slow
     report("dedup_images", figures, TARGET, met, "; ".join([*slow, *absent]))
@@ -282,6 +296,10 @@ def _ours(folder: Path, temporary: Path, rule: str) -> tuple[Spent, dict[str, An
 def _find(rule: str, folder: Path, output: Path) -> None:
     """Our side: read, measure, search, look, write."""
     cv2.setNumThreads(1)
+    if rule.startswith("decoded"):
+        _decode(folder, by_pillow=rule == "decoded_by_pillow")
+        output.write_text("{}")
+        return
     clock = time.process_time()
     read = [(p, measure_image(p.read_bytes(), p.name, Limits())) for p in sorted(folder.iterdir())]
     measured = time.process_time() - clock
@@ -307,6 +325,16 @@ def _find(rule: str, folder: Path, output: Path) -> None:
         pairs += product(members[one], members[other])
     told = {"pairs": pairs, "looked_at": looked_at, "measures_s": measured}
     output.write_text(json.dumps(told | {"pairs_s": time.process_time() - clock}))
+
+
+def _decode(folder: Path, *, by_pillow: bool) -> None:
+    """Decode each file and do nothing with it."""
+    for path in sorted(folder.iterdir()):
+        data = path.read_bytes()
+        if by_pillow:
+            Image.open(io.BytesIO(data)).convert("RGB")
+        else:
+            decode(data, read_header(data, str(sniff(data)), Limits()))
 
 
 def _near(
