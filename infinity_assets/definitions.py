@@ -12,6 +12,7 @@ import dagster as dg
 from infinity_assets.automation import schedules, sensors
 from infinity_assets.automation.benchmarks import benchmarks_read
 from infinity_assets.automation.mornings import each_morning
+from infinity_assets.automation.reaper import reap_jobs
 from infinity_assets.orchestration import jobs
 from infinity_assets.orchestration.links import Links
 from infinity_assets.orchestration.model_steps import scoring_step, synthesis_step, tagging_step
@@ -84,6 +85,7 @@ def platform_defs(platform: Platform, listener: Listener = nobody) -> dg.Definit
             sensors.converge(platform, sources, by_name),
             sensors.catalogue_changed(platform, sources),
             benchmarks_read(platform, benchmarks),
+            *([reap_jobs()] if platform.settings.kubernetes else []),
         ],
         resources=resources(platform, listener),
         # The default starts a process for each step: 1.6 s of wall and 1.5 s of CPU before any work.

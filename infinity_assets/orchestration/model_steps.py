@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from copy import deepcopy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from infinity_assets.platform import Platform
@@ -19,6 +19,7 @@ K8S_CONFIG: Final = "dagster-k8s/config"
 
 #: On the Job and the pod of a run, beside dagster-k8s's own ``dagster/job`` and ``dagster/run-id``.
 SOURCE_LABEL: Final = "infinity-assets/source"
+STAGE_LABEL: Final = "infinity-assets/stage"  #: on the Jobs of a step's shards
 
 _SHM: Final = "shared-memory"
 
@@ -34,19 +35,19 @@ class ModelStep:
     pool: str
     gpus: int = 0
     own_server: bool = False  #: whether it starts a vLLM server
+    sharded: bool = False  #: whether its GPUs are those of the pods of its shards, not of the run's pod
 
 
 def tagging_step(platform: Platform) -> ModelStep | None:
     """What ``tagged`` asks for: None by rules, GPUs or a place in a pool where a model looks or reads.
 
-    The tag is dagster-k8s's own: its executors render it into the Job of a step. A run in one process has one
-    pod, whose Job :func:`run_config` describes.
+    The tag is dagster-k8s's own. Where a step's work is sharded it describes each pod of its Indexed Job
+    (:mod:`infinity_assets.orchestration.shard_jobs`); else the pod of the run, as :func:`run_config` says.
     """
     settings = platform.settings
     if settings.tagger == "ram_plus":
-        return _on_gpus(
-            settings.tagger_workers, settings.tagger_image, settings.tagger_gpu_class, settings.gpu_classes
-        )
+        step = _on_gpus(1, settings.tagger_image, settings.tagger_gpu_class, settings.gpu_classes)
+        return replace(step, sharded=True)
     engine = settings.tagging_engine
     return _asking(platform, [engine]) if engine and "vlm" in (settings.tagger, settings.labeller) else None
 
@@ -112,16 +113,17 @@ def _on_gpus(
 def run_config(steps: Sequence[ModelStep | None], source: str | None = None) -> dict[str, Any]:
     """What the Job of a run asks for, as dagster-k8s reads it from the tags of the run.
 
-    A run is one pod (its steps run in one process), so it gets what the most demanding step needs: the image
-    and nodes of the step with its own server, whose image holds the libraries of the others too, and the
-    largest number of GPUs.
+    A run is one pod (its steps run in one process), so it gets what the most demanding step needs that does
+    not hand its work to pods of its own: the image and nodes of the step with its own server, and the largest
+    number of GPUs.
 
     Args:
         steps: of the models that the run may ask; None for a step without one.
         source: its partition, for the label ``infinity-assets/source``.
     """
     config: dict[str, Any] = {}
-    demanding = [step for step in steps if step is not None and K8S_CONFIG in step.op_tags]
+    asking = [step for step in steps if step is not None and not step.sharded]
+    demanding = [step for step in asking if K8S_CONFIG in step.op_tags]
     if demanding:
         chosen = max(demanding, key=lambda step: (step.own_server, step.gpus))
         config = deepcopy(chosen.op_tags[K8S_CONFIG])

@@ -5,7 +5,7 @@ No ``from __future__ import annotations`` here: Dagster looks at the annotation 
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import dagster as dg
@@ -17,10 +17,12 @@ from infinity_assets.orchestration.metadata import Metadata, column_schema, mate
 from infinity_assets.orchestration.model_steps import ModelStep
 from infinity_assets.orchestration.progress import Listener, StageEvent
 from infinity_assets.orchestration.resources import PLATFORM, PROGRESS
+from infinity_assets.orchestration.shard_jobs import job_metadata, shard_jobs
 from infinity_assets.platform import Platform
 from infinity_assets.quality.audit import CheckResult
 from infinity_assets.quality.contract import load_contract
 from infinity_assets.quality.drift import drift
+from infinity_assets.sharding.pool import run_elsewhere
 from infinity_assets.stages.publish import CriticalCheckFailed, StageResult
 from infinity_assets.store.tables import TableSpec
 
@@ -133,8 +135,11 @@ def stage_asset(
         began = time.perf_counter()
         for name in names:
             listener(StageEvent(name, partition, "started"))
+        jobs = None
         try:
-            outputs = compute(run)
+            jobs = shard_jobs(context, platform.settings, step, names[-1], partition)
+            with run_elsewhere(jobs):
+                outputs = compute(run)
         except Exception as error:
             seconds = time.perf_counter() - began
             line = str(error) if isinstance(error, InfinityError) else f"{type(error).__name__}: {error}"
@@ -144,13 +149,14 @@ def stage_asset(
                 yield from _failed_checks(stages, partition, error, links, run.run_id)
             if isinstance(error, InfinityError):
                 conflict = isinstance(error, CommitConflict)
-                raise dg.Failure(str(error), allow_retries=conflict) from error
+                raise dg.Failure(str(error), metadata=job_metadata(jobs), allow_retries=conflict) from error
             raise
         seconds = time.perf_counter() - began
         by_name = {stage.name: stage for stage in stages}
         for output in outputs:
             _report_others(context, output, links)
-            yield _materialized(context, by_name[output.asset], output, partition, seconds, links)
+            told = replace(output, metadata={**output.metadata, **job_metadata(jobs)})
+            yield _materialized(context, by_name[output.asset], told, partition, seconds, links)
             listener(StageEvent(output.asset, partition, "finished", seconds, output.result))
 
     return materialize

@@ -73,10 +73,8 @@ def test_a_run_that_starts_a_server_gets_whole_gpus_its_image_its_nodes_and_shar
 
 def test_a_run_of_several_models_gets_the_pod_of_the_most_demanding(served, tmp_path):
     """Lost otherwise: a whole source's run that dies at its second model."""
-    tagged = rendered(served, "decide", "s", tmp_path, {})["spec"]["template"]["spec"]
-    assert tagged["containers"][0]["image"] == "infinity-assets:ram"
-    assert tagged["containers"][0]["resources"]["limits"] == {"nvidia.com/gpu": "1"}
-    assert tagged["nodeSelector"] == {"example.com/gpu": "l4"}
+    tagged = rendered(served, "decide", "s", tmp_path, {})
+    assert "nvidia.com/gpu" not in str(tagged), "pictures are looked at in pods of their own"
     whole = rendered(served, "source_pipeline", "s", tmp_path, {})["spec"]["template"]["spec"]
     assert whole["containers"][0]["image"] == "infinity-assets:vllm"
     assert whole["containers"][0]["resources"]["limits"]["nvidia.com/gpu"] == "2"

@@ -174,9 +174,11 @@ class Double:
             return {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 201}
         if method == "DELETE":
             policy = query.get("propagationPolicy") or (body or {}).get("propagationPolicy")
-            self._remove(plural, found, orphan=policy in (None, "Orphan"))
             if plural == "pods":
+                grace = query.get("gracePeriodSeconds")
+                self.kubelet.delete(found, None if grace is None else int(grace))
                 return found
+            self._remove(plural, found, orphan=policy in (None, "Orphan"))
             details = {"name": name, "uid": found["metadata"]["uid"]}
             return {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success",
                     "details": details}  # fmt: skip

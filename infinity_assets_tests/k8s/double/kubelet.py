@@ -50,13 +50,11 @@ class Kubelet:
 
     def step(self) -> None:
         """Look at every pod once."""
-        sessions: dict[int, int] | None = None
         for pod in self._state.all("pods"):
             uid, status = pod["metadata"]["uid"], pod["status"]
             process = self._processes.get(uid)
             if process is not None:
-                sessions = memory_of_sessions() if sessions is None else sessions
-                self._look(pod, process, sessions.get(process.pid, 0))
+                self._look(pod, process)
             elif "deletionTimestamp" not in pod["metadata"] and status["phase"] == "Pending":
                 if "nodeName" not in pod["spec"]:
                     self._schedule(pod)
@@ -68,16 +66,17 @@ class Kubelet:
                 self._state.remove("pods", pod)
                 self._gone(pod)
 
-    def delete(self, pod: Document) -> None:
+    def delete(self, pod: Document, grace: int | None = None) -> None:
         """SIGTERM now, SIGKILL after the grace period; the pod is removed once its process is gone."""
         metadata = pod["metadata"]
-        if "deletionTimestamp" in metadata:
+        if "deletionTimestamp" in metadata and grace is None:
             return
-        grace = pod["spec"].get("terminationGracePeriodSeconds", 30)
+        if grace is None:
+            grace = pod["spec"].get("terminationGracePeriodSeconds", 30)
         metadata["deletionTimestamp"], metadata["deletionGracePeriodSeconds"] = now(), grace
         process = self._processes.get(metadata["uid"])
         if process is not None:
-            process.terminate()
+            process.kill() if grace == 0 else process.terminate()
             self._kill_at[metadata["uid"]] = time.monotonic() + grace
 
     def log(self, pod: Document) -> bytes:
@@ -176,12 +175,12 @@ class Kubelet:
         pod["status"]["phase"] = "Running"
         self._tell(pod, {"running": {"startedAt": now()}}, ready=True)
 
-    def _look(self, pod: Document, process: subprocess.Popen[bytes], memory: int) -> None:
+    def _look(self, pod: Document, process: subprocess.Popen[bytes]) -> None:
         uid = pod["metadata"]["uid"]
         code = process.poll()
         if code is None:
             limit = _limit(pod, "memory")
-            if limit is not None and memory > amount(limit):
+            if limit is not None and memory_of(process.pid) > amount(limit):
                 self._starved.add(uid)
                 kill_session(process.pid)
             elif time.monotonic() >= self._kill_at.get(uid, float("inf")):
@@ -255,18 +254,15 @@ def _gpus(pod: Document) -> int:
     return int(_limit(pod, GPU) or 0)
 
 
-def memory_of_sessions() -> dict[int, int]:
-    """Bytes of each session of processes that it shares with nobody."""
-    found: dict[int, int] = {}
-    for session, pid in _sessions():
-        try:
-            fields = Path(f"/proc/{pid}/statm").read_text().split()
-        except OSError:
-            continue
-        found[session] = found.get(session, 0) + (int(fields[1]) - int(fields[2])) * os.sysconf(
-            "SC_PAGE_SIZE"
-        )
-    return found
+def memory_of(pid: int) -> int:
+    """Bytes of a process and its children that they share with nobody."""
+    try:
+        fields = Path(f"/proc/{pid}/statm").read_text().split()
+        children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    except OSError:
+        return 0
+    own = (int(fields[1]) - int(fields[2])) * os.sysconf("SC_PAGE_SIZE")
+    return own + sum(memory_of(int(child)) for child in children)
 
 
 def kill_session(session: int) -> None:

@@ -1,0 +1,258 @@
+"""Whole runs on a cluster: a pod for the run, Jobs for its heavy steps, nothing left when it is over."""
+
+from __future__ import annotations
+
+import json
+import logging
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import dagster as dg
+import kubernetes.client
+import pytest
+import yaml
+from dagster._core.code_pointer import ModuleCodePointer
+from dagster._core.instance import InstanceRef
+from dagster._core.origin import JobPythonOrigin, RepositoryPythonOrigin
+from dagster._core.test_utils import create_run_for_test
+from dagster._daemon.monitoring.run_monitoring import monitor_started_run
+
+from infinity_assets.automation.reaper import reap_jobs
+from infinity_assets.definitions import platform_defs
+from infinity_assets.kubernetes.job import PLAN, RUN
+from infinity_assets.kubernetes.watch import finished
+from infinity_assets.platform import Platform
+from infinity_assets.settings import RamPlusSettings, Settings
+from infinity_assets_tests.conftest import Site, jsonl, picture, talk
+from infinity_assets_tests.k8s.conftest import ROOT, Here
+
+#: In pods of shards: a tagger that sees a cat everywhere; all wait as long as the file ``hold`` is there.
+STAND_INS = """
+import sys, time, types
+from pathlib import Path
+
+class Tagger:
+    def tag(self, pictures):
+        from infinity_assets.models.taggers.protocol import PictureTags
+        for one in pictures:
+            yield PictureTags(one.image_id, ("cat",), (5.0,))
+
+if "infinity_assets.sharding.worker" in sys.orig_argv:
+    engines = types.ModuleType("infinity_assets.models.taggers.engines")
+    engines.open_tagger = lambda options, decode: Tagger()
+    sys.modules[engines.__name__] = engines
+    folder = Path(__file__).parent
+    with (folder / "pods").open("a") as told:
+        told.write("x")
+    while (folder / "hold").exists():
+        time.sleep(0.05)
+"""
+FAST = {"poll_s": 0.1, "least_shards": 1, "parallelism": 2, "cpu": "100m", "memory": "1Gi", "kept_s": 600}
+STAGED = 4  #: shards of a source: one for each of its files
+
+
+@dataclass
+class Deployment:
+    """A site on a cluster: Dagster's instance, as its daemon and its runs see it."""
+
+    site: Site
+    here: Here
+    instance: dg.DagsterInstance
+    definitions: dg.Definitions
+
+    def launch(self, job: str, source: str) -> str:
+        """A run of a job; gives its id."""
+        definition = self.definitions.resolve_job_def(job)
+        pointer = ModuleCodePointer("infinity_assets.definitions", "defs", working_directory=None)
+        origin = JobPythonOrigin(job, RepositoryPythonOrigin("python", pointer))
+        tags = definition.get_tags_for_partition_key(source, None)
+        run = self.instance.create_run_for_job(definition, tags=tags, job_code_origin=origin)
+        self.instance.launch_run(run.run_id, None)
+        return run.run_id
+
+    def ended(self, run_id: str) -> dg.DagsterRun:
+        """The run, once it is over."""
+
+        def over() -> dg.DagsterRun | None:
+            run = self.instance.get_run_by_id(run_id)
+            return run if run is not None and run.is_finished else None
+
+        return self.wait_for(over)
+
+    def wait_for(self, what: Callable[[], Any], seconds: float = 240) -> Any:
+        until = time.monotonic() + seconds
+        while not (found := what()):
+            assert time.monotonic() < until, self.words()
+            time.sleep(0.1)
+        return found
+
+    def words(self) -> str:
+        """What every pod wrote: why a test failed."""
+        cluster, said = self.here.cluster, []
+        for job in cluster.jobs(""):
+            name = job["metadata"]["name"]
+            said += [
+                f"{name}: {job['status']}",
+                *(cluster.last_words(p["metadata"]["name"], 40) for p in cluster.pods(name)),
+            ]
+        return "\n".join(said)
+
+    def jobs(self, run_id: str) -> list[dict[str, Any]]:
+        """Jobs of a run's shards."""
+        found = self.here.cluster.jobs(f"{RUN}={run_id}")
+        return sorted(found, key=lambda job: job["metadata"]["annotations"][PLAN].split("/")[1])
+
+    def hold(self, held: bool) -> None:
+        """Keep pods of shards waiting, or let them go."""
+        path = self.site.folder / "hold"
+        path.touch() if held else path.unlink()
+
+    def pods(self) -> int:
+        """How many pods of shards were started so far."""
+        path = self.site.folder / "pods"
+        return len(path.read_text()) if path.exists() else 0
+
+    def metadata(self, asset: str, source: str) -> Mapping[str, Any]:
+        """Of the last materialization of a partition."""
+        where = dg.AssetRecordsFilter(dg.AssetKey(asset), asset_partitions=[source])
+        (record,) = self.instance.fetch_materializations(where, limit=1).records
+        assert record.asset_materialization is not None
+        return record.asset_materialization.metadata
+
+
+@pytest.fixture
+def deployment(kubeconfig: Here, site: Site) -> Iterator[Deployment]:
+    """One source of four files with three pictures; tags by a model on a GPU."""
+    (site.folder / "sitecustomize.py").write_text(STAND_INS)
+    for name, line in (("tags", "cat"), ("thresholds", "0.5"), ("weights.safetensors", "w")):
+        (site.folder / name).write_text(line)
+    rows = {f"{i}.jsonl": jsonl([talk(f"{i}-{j}", f"{j}.png") for j in range(3)]) for i in range(STAGED)}
+    site.add("dots", rows | {f"{j}.png": picture(j) for j in range(3)})
+    base = site.platform().settings
+    ram_plus = {n: str(site.folder / n) for n in ("tags", "thresholds")} | {"device": "cpu"}
+    ram_plus["weights"] = str(site.folder / "weights.safetensors")
+    given = {"kubernetes": True, "tagger": "ram_plus", "worker_jobs": FAST}
+    settings = Settings(
+        **(base.model_dump(exclude={"ram_plus"}) | given), ram_plus=RamPlusSettings(**ram_plus)
+    )
+    env = {f"INFINITY_{k.upper()}": str(getattr(base, k)) for k in ("home", "catalogue", "store")}
+    env |= {"INFINITY_KUBERNETES": "true", "INFINITY_TAGGER": "ram_plus", "INFINITY_WORKERS": "1"}
+    env |= {f"INFINITY_RAM_PLUS_{k.upper()}": v for k, v in ram_plus.items()}
+    env |= {"INFINITY_WORKER_JOBS": json.dumps(FAST), "PYTHONPATH": f"{site.folder}:{ROOT}"}
+    home = site.folder / "dagster"
+    home.mkdir()
+    volumes, mounts = kubeconfig.volumes()
+    launcher = {
+        "service_account_name": "default",
+        "instance_config_map": "infinity-test-instance",
+        "dagster_home": str(home),
+        "job_image": kubeconfig.image,
+        "job_namespace": kubeconfig.namespace,
+        "load_incluster_config": False,
+        "kubeconfig_file": str(kubeconfig.kubeconfig),
+        "env_vars": [f"{key}={value}" for key, value in env.items()],
+        "volumes": volumes,
+        "volume_mounts": mounts,
+        "run_k8s_config": {"pod_spec_config": {"termination_grace_period_seconds": 10}},
+    }
+    config = {
+        "run_launcher": {"module": "dagster_k8s", "class": "K8sRunLauncher", "config": launcher},
+        "run_coordinator": {"module": "dagster._core.run_coordinator", "class": "DefaultRunCoordinator"},
+        "run_monitoring": {"enabled": True, "max_resume_run_attempts": 2},
+        "telemetry": {"enabled": False},
+    }
+    (home / "dagster.yaml").write_text(yaml.safe_dump(config))
+    core = kubernetes.client.CoreV1Api(kubeconfig.cluster._connection)
+    body = {"metadata": {"name": "infinity-test-instance"}, "data": {"dagster.yaml": yaml.safe_dump(config)}}
+    core.create_namespaced_config_map(kubeconfig.namespace, body)
+    with dg.DagsterInstance.from_ref(InstanceRef.from_dir(str(home))) as instance:
+        made = Deployment(site, kubeconfig, instance, platform_defs(Platform(settings)))
+        yield made
+    core.delete_namespaced_config_map("infinity-test-instance", kubeconfig.namespace)
+
+
+def test_a_source_goes_from_its_files_to_its_filters_in_pods_of_a_cluster(deployment: Deployment) -> None:
+    run_id = deployment.launch("source_pipeline", "dots")
+    run = deployment.ended(run_id)
+    assert run.status is dg.DagsterRunStatus.SUCCESS, deployment.words()
+    pictures, tags, drafts = deployment.jobs(run_id)
+    assert [j["spec"]["completions"] for j in (pictures, tags, drafts)] == [1, 1, STAGED]
+    for job, stage in ((drafts, "unified"), (pictures, "unified"), (tags, "tagged")):
+        labels = job["spec"]["template"]["metadata"]["labels"]
+        assert labels["infinity-assets/stage"] == stage and labels["infinity-assets/source"] == "dots"
+        assert labels["dagster/run-id"] == run_id
+        (owner,) = job["metadata"]["ownerReferences"]
+        assert owner["kind"] == "Job" and owner["name"] == f"dagster-run-{run_id}"
+        assert job["spec"]["template"]["spec"]["automountServiceAccountToken"] is False
+        assert "DAGSTER_HOME" not in str(job["spec"])
+        told = deployment.metadata(stage, "dots")
+        assert job["metadata"]["name"] in told["kubernetes_jobs"].value
+    gpu = {"nvidia.com/gpu": "1"}
+    (container,) = tags["spec"]["template"]["spec"]["containers"]
+    assert container["resources"] == {"requests": gpu, "limits": gpu}
+    assert deployment.metadata("filtered", "dots")["dagster/row_count"].value == 3 * STAGED
+
+
+def test_a_run_that_is_terminated_leaves_no_job_and_no_pod(deployment: Deployment) -> None:
+    """Lost otherwise: GPUs that go on working for nobody."""
+    deployment.hold(True)
+    run_id = deployment.launch("ingest", "dots")
+    deployment.wait_for(lambda: deployment.pods() == 2)
+    (job,) = deployment.jobs(run_id)
+    assert deployment.instance.run_launcher.terminate(run_id)
+    assert deployment.ended(run_id).status is dg.DagsterRunStatus.CANCELED
+    deployment.wait_for(lambda: not deployment.jobs(run_id))
+    deployment.wait_for(lambda: not deployment.here.cluster.pods(job["metadata"]["name"]))
+    assert deployment.pods() == 2
+
+
+def test_a_run_whose_pod_is_killed_goes_on_in_another_and_pays_for_no_shard_twice(
+    deployment: Deployment,
+) -> None:
+    cluster = deployment.here.cluster
+    deployment.hold(True)
+    run_id = deployment.launch("ingest", "dots")
+    deployment.wait_for(lambda: deployment.pods() == 2)
+    (before,) = deployment.jobs(run_id)
+    (pod,) = cluster.pods(f"dagster-run-{run_id}")
+    core = kubernetes.client.CoreV1Api(cluster._connection)
+    core.delete_namespaced_pod(pod["metadata"]["name"], deployment.here.namespace, grace_period_seconds=0)
+    deployment.wait_for(lambda: finished(cluster.job(f"dagster-run-{run_id}") or {}))
+    record = deployment.instance.get_run_record_by_id(run_id)
+    nowhere: Any = None  # the launcher needs no workspace: the run says where its code is
+    monitor_started_run(deployment.instance, nowhere, record, logging.getLogger(__name__))
+    deployment.hold(False)
+    assert deployment.ended(run_id).status is dg.DagsterRunStatus.SUCCESS, deployment.words()
+    _, drafts = deployment.jobs(run_id)
+    assert drafts["metadata"]["uid"] == before["metadata"]["uid"], "the same Job, met again"
+    assert deployment.pods() == STAGED + 1
+
+
+def test_jobs_of_a_run_that_is_over_are_reaped_and_no_others(deployment: Deployment) -> None:
+    """Lost otherwise: the GPUs of a run whose node died, for a day."""
+    cluster = deployment.here.cluster
+    states = (dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.STARTED)
+    runs = [create_run_for_test(deployment.instance, status=status).run_id for status in states]
+    volumes, mounts = deployment.here.volumes()
+    container = {
+        "name": "c",
+        "image": deployment.here.image,
+        "command": ["sleep", "600"],
+        "volumeMounts": mounts,
+    }
+    pod = {"restartPolicy": "Never", "volumes": volumes, "terminationGracePeriodSeconds": 1}
+    names = [f"infinity-test-{run_id[:8]}" for run_id in (*runs, "elsewhere")]
+    for name, run_id in zip(names, (*runs, "elsewhere"), strict=True):
+        spec = {"template": {"metadata": {}, "spec": pod | {"containers": [container]}}}
+        metadata = {"name": name, "labels": {RUN: run_id}}
+        cluster.create_job({"apiVersion": "batch/v1", "kind": "Job", "metadata": metadata, "spec": spec})
+    deployment.wait_for(lambda: len(cluster.pods(names[0])) == 1)
+    context = dg.build_sensor_context(instance=deployment.instance)
+    told = reap_jobs()(context)
+    assert names[0] in str(told) and names[1] not in str(told)
+    deployment.wait_for(lambda: [cluster.job(name) is None for name in names] == [True, False, False])
+    deployment.wait_for(lambda: not cluster.pods(names[0]))
+    for name in names[1:]:
+        cluster.delete_job(name)
