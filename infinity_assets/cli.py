@@ -86,6 +86,48 @@ def run(
 
 @app.command()
 @_told
+def backfill(
+    home: Home,
+    catalogue: CatalogueFolder,
+    sources: Annotated[
+        list[str] | None, typer.Option(help="These sources, separated by commas; all if not given.")
+    ] = None,
+    stages: Annotated[
+        list[str] | None, typer.Option(help="These stages, separated by commas; all if not given.")
+    ] = None,
+    mixes: Mixes = None,
+    policy: Policy = None,
+    workers: Workers = 2,
+    at_once: Annotated[int, typer.Option(min=1, help="Runs at a time, each with so many workers.")] = 1,
+) -> None:
+    """Run stages of many sources, each once and in order; stopped with Ctrl-C, the same command goes on."""
+    import signal
+
+    from infinity_assets.console import backfill_with_progress
+    from infinity_assets.platform import Platform
+    from infinity_assets.settings import Settings
+
+    settings = Settings(home=home, catalogue=catalogue, mixes=mixes, policy=policy, workers=workers)
+    platform = Platform(settings)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # a service manager stops it as Ctrl-C does
+    try:
+        report = backfill_with_progress(platform, _listed(sources), _listed(stages), at_once)
+    except KeyboardInterrupt:
+        raise typer.Exit(130) from None
+    committed = sum(1 for o in report.outcomes if o.result is not None and o.result.committed)
+    print(f"backfill {report.id}: {report.runs} runs, {report.done_before} of them done before")
+    print(f"tables that changed: {committed}, failed: {len(report.failed)}")
+    if report.failed:
+        raise typer.Exit(1)
+
+
+def _listed(values: list[str] | None) -> list[str]:
+    """What was given by repeating an option, or separated by commas, or both."""
+    return [name.strip() for value in values or [] for name in value.split(",") if name.strip()]
+
+
+@app.command()
+@_told
 def stats(home: Home, as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
     """Counts of every source and stage, with the reasons, from what is published."""
     from infinity_assets.console import print_summary

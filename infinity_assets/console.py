@@ -60,10 +60,16 @@ def backfill_with_progress(
 ) -> BackfillReport:
     """Run a backfill; on standard error a line for each run that ended, and how long the rest takes.
 
+    Args:
+        platform: settings, store, catalogue.
+        sources: names; all where there is none.
+        stages: names of assets; all where there is none.
+        at_once: runs at a time.
+
     Raises:
         KeyboardInterrupt: if the process is told to stop, after a line that says how to go on.
     """
-    from infinity_assets.orchestration.backfill import run_backfill
+    from infinity_assets.orchestration.backfill import default_stages, run_backfill
     from infinity_assets.orchestration.backfill_plan import seconds_left
 
     began = time.monotonic()
@@ -88,7 +94,8 @@ def backfill_with_progress(
         print(f"{done} of {total} runs{ended}{rest}", file=sys.stderr, flush=True)
 
     try:
-        return run_backfill(platform, sources, stages, hear, tell, at_once)
+        names, chosen = sources or list(platform.catalogue), stages or default_stages(platform)
+        return run_backfill(platform, names, chosen, hear, tell, at_once)
     except KeyboardInterrupt:
         done, total = place
         print(f"stopped: {done} of {total} runs are done; the same command goes on", file=sys.stderr)
