@@ -80,7 +80,7 @@ class CopyDetector:
                 raise CopyDetectorError(f"{self.file}: the network failed: {error}") from error
             if vectors.ndim != 2 or len(vectors) != len(pixels) or not np.isfinite(vectors).all():
                 raise CopyDetectorError(
-                    f"{self.file}: gives {vectors.shape}, not a finite vector for each of {len(pixels)} pictures"
+                    f"{self.file}: gives {vectors.shape}, no finite vector for each of {len(pixels)} pictures"
                 )
             norms = np.linalg.norm(vectors, axis=1, keepdims=True)
             found.append(vectors / np.maximum(norms, np.float32(1e-12)))
