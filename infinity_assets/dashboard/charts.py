@@ -9,6 +9,7 @@ import polars as pl
 
 KEPT, DROPPED, QUARANTINED, SOFT = "#2e9e68", "#d9822b", "#d1495b", "#8b95a5"
 VERDICTS: Final = alt.Scale(domain=["kept", "dropped", "quarantined"], range=[KEPT, DROPPED, QUARANTINED])
+BOTH: Final = alt.Scale(domain=["kept", "dropped"], range=[KEPT, DROPPED])
 STATES: Final = alt.Scale(domain=["ok", "look", "failed"], range=[KEPT, DROPPED, QUARANTINED])
 LEGEND: Final = alt.Legend(orient="top")
 GAPS: Final = alt.Scale(paddingInner=0.12)
@@ -108,7 +109,7 @@ def distribution(rows: pl.DataFrame) -> alt.Chart:
             x=alt.X("low:O", title="from", axis=alt.Axis(format="~g", labelAngle=-60)),
             xOffset="verdict:N",
             y=alt.Y("share:Q", title="share", axis=alt.Axis(format="%")),
-            color=alt.Color("verdict:N", scale=VERDICTS, title=None, legend=LEGEND),
+            color=alt.Color("verdict:N", scale=BOTH, title=None, legend=LEGEND),
             opacity=alt.condition(bar, alt.value(1), alt.value(0.4)),
             tooltip=[
                 alt.Tooltip("low:Q", format="~g"),
@@ -131,7 +132,7 @@ def grid(rows: pl.DataFrame, by: str) -> alt.LayerChart:
             "question_type:N",
             sort=alt.EncodingSortField("of_column", order="descending"),
             title=None,
-            axis=alt.Axis(orient="top", labelAngle=-50),
+            axis=alt.Axis(orient="top", labelAngle=-50, labelOverlap=False),
             scale=GAPS,
         ),
         y=_category(by, alt.EncodingSortField("of_line", order="descending"), scale=GAPS),
@@ -156,12 +157,12 @@ def grid(rows: pl.DataFrame, by: str) -> alt.LayerChart:
 
 def asked_and_realised(rows: pl.DataFrame) -> alt.Chart:
     """Two bars for each category; columns category, of, share, address."""
-    return _pairs(rows, "category", "share", ["asked", "realised"], "%", [SOFT, KEPT])
+    return _pairs(rows, "category", "share", ["asked", "realised"], ".0%", [SOFT, KEPT])
 
 
 def licences(rows: pl.DataFrame) -> alt.Chart:
     """Three bars for each licence; columns licence, of, rows, address."""
-    return _pairs(rows, "licence", "rows", ["read", "kept", "lines of mixes"], ",", [SOFT, KEPT, DROPPED])
+    return _pairs(rows, "licence", "rows", ["read", "kept", "lines of mixes"], ",d", [SOFT, KEPT, DROPPED])
 
 
 def _pairs(
@@ -177,7 +178,7 @@ def _pairs(
             x=alt.X(f"{value}:Q", title=value, axis=alt.Axis(format=form)),
             color=alt.Color("of:N", scale=scale, title=None, legend=LEGEND),
             href="address:N",
-            tooltip=[f"{by}:N", "of:N", alt.Tooltip(f"{value}:Q", format=".1%" if form == "%" else ",")],
+            tooltip=[f"{by}:N", "of:N", alt.Tooltip(f"{value}:Q", format=form)],
         )
     )
 
@@ -204,7 +205,7 @@ def contamination(rows: pl.DataFrame) -> alt.Chart:
         .mark_bar()
         .encode(
             y=_category("source", "-x"),
-            x=alt.X("sum(found):Q", title="samples found"),
+            x=alt.X("sum(found):Q", title="samples found", axis=alt.Axis(format=",d", tickMinStep=1)),
             color=alt.Color("kind:N", title=None, legend=LEGEND),
             href="address:N",
             tooltip=["benchmark:N", "source:N", "kind:N", "sum(found):Q", "planned:Q"],

@@ -41,6 +41,7 @@ def open_snapshot() -> View | None:
         st.text(f"Nothing was found under {home / 'quality'}. Run this, then load the page again:")
         st.code(f"infinity quality --home {home} --catalogue ...", language=None)
         return None
+    link = Addresses(os.environ.get(PREVIEW, "http://127.0.0.1:3001"))
     marts = marts_of(str(snapshot.folder))
     known = marts.select("select source from sources order by source", of=["sources"])["source"].to_list()
     with st.sidebar:
@@ -48,7 +49,7 @@ def open_snapshot() -> View | None:
             "Sources", known, key="source", placeholder="all sources", bind="query-params"
         )
         st.caption(f"Snapshot {snapshot.number} of {sum(snapshot.rows.values()):,} rows")
-    link = Addresses(os.environ.get(PREVIEW, "http://127.0.0.1:3001"))
+        st.caption(f"Samples open at {link.base}, which `make ui` serves.")
     return View(home, snapshot, marts, link, tuple(chosen))
 
 

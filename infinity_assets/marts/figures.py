@@ -28,9 +28,29 @@ def last_checks(marts: Marts, sources: Some = ()) -> pl.DataFrame:
     A test of dbt is one row, since it names the first partition that fails, which differs from run to run.
     What the last snapshot did not run is gone.
     """
-    where, values = _among("partition", sources, or_null=True)
-    return marts.select(
+    query, values = _last_checks(sources)
+    ordered = f"from ({query}) order by passed, blocking desc, stage, name, partition"
+    return marts.select(ordered, values, of=["check_results"])
+
+
+def check_counts(marts: Marts, sources: Some = ()) -> dict[str, int]:
+    """Checks by their last outcome: ``failed``, ``look`` (failed, and nothing is broken) and ``passed``."""
+    query, values = _last_checks(sources)
+    row = marts.select(
         f"""
+        select count(*) filter (not passed and blocking) as failed,
+          count(*) filter (not passed and not blocking) as look, count(*) filter (passed) as passed
+        from ({query})
+        """,
+        values,
+        of=["check_results"],
+    )
+    return {name: int(count) for name, count in row.row(0, named=True).items()}
+
+
+def _last_checks(sources: Some) -> tuple[str, list[Any]]:
+    where, values = _among("partition", sources, or_null=True)
+    query = f"""
         with results as (
           select *, case when engine = 'dbt' then null else partition end as of
           from check_results where {where}
@@ -44,11 +64,8 @@ def last_checks(marts: Marts, sources: Some = ()) -> pl.DataFrame:
         from results
         group by engine, stage, of, name
         having engine <> 'dbt' or max(number) = (select max(number) from check_results where engine = 'dbt')
-        order by passed, blocking desc, stage, name, partition
-        """,
-        values,
-        of=["check_results"],
-    )
+    """
+    return query, values
 
 
 def check_heat(marts: Marts, sources: Some = (), runs: int = STRIP, names: int = 40) -> pl.DataFrame:

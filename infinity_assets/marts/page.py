@@ -9,42 +9,55 @@ from typing import Any, Final
 import polars as pl
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from infinity_assets.marts import figures
 from infinity_assets.marts.links import Addresses
+from infinity_assets.marts.reader import Marts
+from infinity_assets.marts.versions import versions
 from infinity_assets.preview.pages import printable
 
 ROWS: Final = 300  #: of a table; what lies beyond is counted and stands in the marts
-TAGS: Final = 40  #: of the coverage grid, those with the most samples
 MOVES: Final = 40  #: of drift, the largest
-STRIP: Final = 30  #: last outcomes of a check
+HOLES: Final = 20  #: of coverage, likewise
+RUNS: Final = 12  #: of the last runs of checks
 
 Rows = list[dict[str, Any]]
 
 
-def write_page(snapshot: Path, number: int, preview_url: str) -> Path:
+def write_page(snapshot: Path, number: int, preview_url: str, before: Path | None = None) -> Path:
     """Write ``quality.html`` into the folder of a snapshot whose marts are there.
 
     Args:
         snapshot: the folder.
         number: of the snapshot.
         preview_url: where the pages of samples are served.
+        before: folder of the snapshot that was current until now, to say what changed.
     """
-    marts = _Marts(snapshot / "marts")
+    marts = Marts(snapshot, seconds=300.0, beside=before)
+    checks = figures.last_checks(marts)
     page = (
         _environment()
         .get_template("quality.html")
         .render(
             number=number,
             link=Addresses(preview_url),
-            checks=_checks(marts),
+            checks={
+                "failed": checks.filter(~pl.col("passed")).to_dicts(),
+                "passed": checks.filter("passed").to_dicts(),
+            },
+            counts=figures.check_counts(marts),
+            heat=_heat(marts),
             health=_health(marts),
             funnel=_funnel(marts),
+            distributions=[_distribution(marts, name) for name in figures.measures(marts)],
             mixes=_mixes(marts),
-            contamination=marts.rows("contamination", "benchmark", "source", "kind"),
-            drift=_drift(marts),
-            coverage=_coverage(marts),
-            types=_types(marts),
+            contamination=figures.contamination(marts).to_dicts(),
+            drift=figures.drift(marts).head(MOVES).to_dicts(),
+            coverage=_grid(figures.coverage(marts), "tag"),
+            holes=figures.holes(marts, most=HOLES).to_dicts(),
+            types=_grid(figures.question_types(marts, most=ROWS), "source"),
             licences=_licences(marts),
-            cost=marts.rows("cost", "source", "stage", "model"),
+            cost=figures.cost(marts).to_dicts(),
+            changed=versions(marts).filter("changed").to_dicts() if before else None,
             most=ROWS,
         )
     )
@@ -53,58 +66,31 @@ def write_page(snapshot: Path, number: int, preview_url: str) -> Path:
     return path
 
 
-class _Marts:
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-
-    def frame(self, name: str) -> pl.DataFrame:
-        return pl.read_parquet(self.folder / f"{name}.parquet")
-
-    def rows(self, name: str, *order: str) -> Rows:
-        return self.frame(name).sort(*order).to_dicts()
+def _heat(marts: Marts) -> dict[str, Any]:
+    """Checks that failed in their last runs, by runs ago; those that never did have no line."""
+    rows = figures.check_heat(marts, runs=RUNS)
+    failed = rows.filter(pl.col("failed") > 0)["check"].unique(maintain_order=True).to_list()
+    cells = {(row["check"], row["ago"]): row for row in rows.to_dicts()}
+    return {"lines": failed, "cells": cells, "ago": list(range(RUNS - 1, -1, -1))}
 
 
-def _checks(marts: _Marts) -> dict[str, Any]:
-    """The last outcome of each check, the failed and blocking ones first, with a strip of those before."""
-    results = marts.frame("check_results").sort("number")
-    key = ["engine", "stage", "partition", "name"]
-    of_dbt = pl.col("engine") == "dbt"  # names the first failing partition, which differs from run to run
-    grouped = results.with_columns(of=pl.when(of_dbt).then(None).otherwise("partition")).group_by(
-        "engine", "stage", "of", "name"
-    )
-    last = grouped.agg(pl.all().exclude(*key).last(), pl.col("partition").last(), strip=pl.col("passed"))
-    newest = results.filter(of_dbt)["number"].max()
-    current = last.filter(~of_dbt | (pl.col("number") == newest))  # tests that are gone are history
-    rows = current.sort("passed", "blocking", "stage", "name", "of", descending=[False, True, *[False] * 3])
-    found = [{**row, "strip": row["strip"][-STRIP:]} for row in rows.to_dicts()]
-    return {"failed": [r for r in found if not r["passed"]], "passed": [r for r in found if r["passed"]]}
-
-
-def _health(marts: _Marts) -> dict[str, Any]:
+def _health(marts: Marts) -> dict[str, Any]:
     """Sources by stages: what is kept, and how many checks fail there."""
-    rows = marts.frame("funnel").filter(pl.col("stage") != "mixed").sort("place", "partition")
-    red = {(check["stage"], check["partition"]) for check in _checks(marts)["failed"]}
-    cells = {
-        (row["partition"], row["stage"]): {**row, "red": (row["stage"], row["partition"]) in red}
-        for row in rows.to_dicts()
-    }
+    rows = figures.health(marts)
     return {
         "stages": rows["stage"].unique(maintain_order=True).to_list(),
         "sources": sorted(rows["partition"].unique().to_list()),
-        "cells": cells,
+        "cells": {(row["partition"], row["stage"]): row for row in rows.to_dicts()},
     }
 
 
-def _funnel(marts: _Marts) -> Rows:
+def _funnel(marts: Marts) -> Rows:
     """Each stage over all its partitions, with its reasons and the partitions of each."""
-    counts = ["rows_in", "kept", "dropped", "quarantined"]
-    stages = marts.frame("funnel").group_by("stage", "place").agg(pl.col(counts).sum()).sort("place")
-    reasons = marts.frame("drop_reasons").sort("rows", "partition", descending=[True, False])
     by_stage: dict[str, dict[str, Rows]] = {}
-    for row in reasons.to_dicts():
+    for row in figures.reasons(marts).to_dicts():
         by_stage.setdefault(row["stage"], {}).setdefault(row["reason"], []).append(row)
     told = []
-    for stage in stages.to_dicts():
+    for stage in figures.funnel(marts).to_dicts():
         found = [
             {"reason": reason, "rows": sum(r["rows"] for r in rows), "where": rows}
             for reason, rows in by_stage.get(stage["stage"], {}).items()
@@ -113,58 +99,43 @@ def _funnel(marts: _Marts) -> Rows:
     return told
 
 
-def _mixes(marts: _Marts) -> dict[str, Rows]:
-    found: dict[str, Rows] = {}
-    for row in marts.rows("mix_ratios", "training_stage", "category"):
-        found.setdefault(row["training_stage"], []).append(row)
+def _distribution(marts: Marts, measure: str) -> dict[str, Any]:
+    bins = figures.distribution(marts, measure)
+    highest = bins.select(pl.max_horizontal(pl.col("kept_share", "dropped_share").max())).item()
+    return {"measure": measure, "bins": bins.to_dicts(), "highest": highest or 1}
+
+
+def _mixes(marts: Marts) -> dict[str, dict[str, Rows]]:
+    """Categories and sources by training stage."""
+    found: dict[str, dict[str, Rows]] = {}
+    for row in figures.mixes(marts).to_dicts():
+        found.setdefault(row["training_stage"], {"rows": [], "sources": []})["rows"].append(row)
+    for row in figures.mix_sources(marts).to_dicts():
+        found[row["training_stage"]]["sources"].append(row)
     return found
 
 
-def _drift(marts: _Marts) -> Rows:
-    frame = marts.frame("drift").filter(pl.col("moved").abs() > 1e-9)
-    return (
-        frame.sort(pl.col("moved").abs(), "stage", "partition", "code", descending=True)
-        .head(MOVES)
-        .to_dicts()
-    )
-
-
-def _grid(frame: pl.DataFrame, by: str, most: int) -> dict[str, Any]:
+def _grid(rows: pl.DataFrame, by: str) -> dict[str, Any]:
     """Samples by ``by`` and type of question; a pair that no sample has is missing in ``cells``."""
-    totals = frame.group_by(by).agg(pl.col("samples").sum()).sort("samples", by, descending=[True, False])
-    lines = totals[by].head(most).to_list()
-    summed = frame.group_by(by, "question_type").agg(
-        pl.col("samples").sum(), pl.col("example").first(), of=pl.col("source").first()
-    )
-    types = frame.group_by("question_type").agg(pl.col("samples").sum())
-    types = types.sort("samples", "question_type", descending=[True, False])
-    shown = summed.filter(pl.col(by).is_in(lines))
-    columns = types["question_type"].to_list()
+    there = rows.filter(pl.col("samples") > 0)
     return {
-        "lines": lines,
-        "columns": columns,
-        "cells": {(row[by], row["question_type"]): row for row in shown.to_dicts()},
-        "most": shown["samples"].max() or 1,
-        "holes": len(lines) * len(columns) - len(shown),
-        "hidden": max(len(totals) - most, 0),
+        "by": by,
+        "lines": rows[by].unique(maintain_order=True).to_list(),
+        "columns": rows["question_type"].unique(maintain_order=True).to_list(),
+        "cells": {(row[by], row["question_type"]): row for row in there.to_dicts()},
+        "most": there["samples"].max() or 1,
+        "holes": len(rows) - len(there),
     }
 
 
-def _coverage(marts: _Marts) -> dict[str, Any]:
-    return _grid(marts.frame("coverage").filter(pl.col("tag") != "(no tag)").sort("source"), "tag", TAGS)
-
-
-def _types(marts: _Marts) -> dict[str, Any]:
-    return _grid(marts.frame("question_types").sort("source"), "source", ROWS)
-
-
-def _licences(marts: _Marts) -> Rows:
+def _licences(marts: Marts) -> Rows:
     counts = ["samples", "kept", "lines"]
-    frame = marts.frame("licences").sort("samples", "source", descending=[True, False])
-    grouped = frame.group_by("licence", maintain_order=True).agg(
-        pl.col(counts).sum(), pl.struct("source", "example", *counts).alias("where")
+    return (
+        figures.licences(marts)
+        .group_by("licence", maintain_order=True)
+        .agg(pl.col(counts).sum(), pl.struct("source", *counts).alias("where"))
+        .to_dicts()
     )
-    return grouped.sort("samples", "licence", descending=[True, False]).to_dicts()
 
 
 def share(part: float | None, whole: float | None = 1) -> str:

@@ -10,7 +10,7 @@ import polars as pl
 
 from infinity_assets.marts.dbt import build_marts, find_dbt, project_hash
 from infinity_assets.marts.page import write_page
-from infinity_assets.marts.published import Snapshot
+from infinity_assets.marts.published import Snapshot, current_snapshot
 from infinity_assets.marts.snapshot import publish_snapshot
 from infinity_assets.platform import Platform
 
@@ -39,10 +39,11 @@ def publish_quality(platform: Platform) -> Quality:
     """
     settings = platform.settings
     dbt = find_dbt(settings.dbt)
+    before = current_snapshot(settings.home)
 
     def finish(folder: Path, number: int) -> None:
         build_marts(dbt, folder, number, settings.workers)
-        write_page(folder, number, settings.preview_url)
+        write_page(folder, number, settings.preview_url, before.folder if before else None)
 
     snapshot = publish_snapshot(platform, finish, f"{project_hash()} {settings.preview_url}")
     results = pl.read_parquet(snapshot.folder / "marts" / "check_results.parquet")

@@ -12,7 +12,7 @@ import polars as pl
 
 from infinity_assets.errors import StoreError
 
-ROWS: Final = 5_000  #: of one answer: more than a page can show
+ROWS: Final = 20_000  #: of one answer: more than a page can show
 SECONDS: Final = 10.0  #: that one question may take
 MEMORY: Final = "1GB"
 OTHER: Final = "other_"  #: begins the views of the snapshot beside it
