@@ -30,7 +30,7 @@ from infinity_assets.stages.publish import StageResult
 from infinity_assets.stages.raw.stage import materialize_raw
 from infinity_assets.stages.unified.stage import materialize_unified
 
-#: Great Expectations takes 3 s to load and 4 ms for each expectation of thousands of small tables. The engines
+#: Great Expectations takes 3 s to load and 4 ms for each expectation, of thousands of small tables. Both
 #: are held equal in quality/engines, and orchestration/test_contracts.py runs the pipeline with the default.
 os.environ.setdefault("INFINITY_CONTRACTS", "arrow")
 

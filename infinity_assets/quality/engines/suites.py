@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import warnings
 from typing import Any
 
@@ -14,6 +15,7 @@ from infinity_assets.readers.base import MARKERS
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # of its own dependencies, about each other
     import great_expectations.expectations as gxe
+    from great_expectations.expectations.row_conditions import Column
 
 
 class SuiteMaker:
@@ -41,20 +43,20 @@ class SuiteMaker:
                 self._expect(at, check, frame, gxe.ExpectColumnValuesToBeInSet, **kwargs)
             case c.Regex():
                 frame, column = self._column("text", check.column)
-                self._expect(
-                    at, check, frame, gxe.ExpectColumnValuesToMatchRegex, column=column, regex=check.pattern
-                )
+                # To Python a $ matches before a last line feed too; with \Z pandas uses RE2, as Arrow does.
+                kwargs = {"column": column, "regex": re.sub(r"(?<!\\)\$$", r"\\Z", check.pattern)}
+                self._expect(at, check, frame, gxe.ExpectColumnValuesToMatchRegex, **kwargs)
             case c.Range():
                 self._range(at, check)
             case c.RequiredWhen():
                 _, condition = self._column("text", check.when.column)
                 frame, column = self._there(check.column)
-                there = _condition(condition, check.when)
-                expectation = gxe.ExpectColumnValuesToNotBeNull
-                self._expect(at, check, frame, expectation, column=column, **there)
+                there, elsewhere = _conditions(condition, check.when)
+                kwargs = {"column": column, "row_condition": there}
+                self._expect(at, check, frame, gxe.ExpectColumnValuesToNotBeNull, **kwargs)
                 if check.otherwise == "null":
-                    elsewhere = _condition(condition, check.when, negated=True)
-                    self._expect(at, check, frame, gxe.ExpectColumnValuesToBeNull, column=column, **elsewhere)
+                    kwargs["row_condition"] = elsewhere
+                    self._expect(at, check, frame, gxe.ExpectColumnValuesToBeNull, **kwargs)
             case c.EqualLength():
                 (frame, one), (_, two) = (self._column("length", path) for path in check.columns)
                 pair = {"column_A": one, "column_B": two}
@@ -75,12 +77,11 @@ class SuiteMaker:
         _, condition = self._column("text", check.when.column)
         of = f"{check.turns} {check.media}"
         _, turns = self._column("turns", of)
-        there = _condition(condition, check.when)
-        there["row_condition"] += f" and `{turns}` > 0"
+        about = _conditions(condition, check.when)[0] & (Column(turns) > 0)
         for kind, marker in MARKERS.items():
             (frame, marked), (_, media) = self._column(marker, of), self._column(kind, of)
             pair = {"column_A": marked, "column_B": media}
-            self._expect(at, check, frame, gxe.ExpectColumnPairValuesToBeEqual, **pair, **there)
+            self._expect(at, check, frame, gxe.ExpectColumnPairValuesToBeEqual, **pair, row_condition=about)
 
     def _there(self, path: str) -> tuple[str, str]:
         """A column that is null where there is no value."""
@@ -113,10 +114,8 @@ class SuiteMaker:
         )
 
 
-def _condition(column: str, when: c.Condition, negated: bool = False) -> dict[str, str]:
-    listed = bool(when.is_in) != negated
+def _conditions(column: str, when: c.Condition) -> tuple[Any, Any]:
+    """Where the condition holds, and where it does not. A null is in no set, so it is not in any."""
     values = list(when.is_in or when.not_in)
-    return {
-        "row_condition": f"`{column}` {'in' if listed else 'not in'} {values!r}",
-        "condition_parser": "pandas",
-    }
+    found = Column(column).is_in(values), Column(column).is_not_in(values)
+    return found if when.is_in else found[::-1]
