@@ -75,11 +75,24 @@ def rendered(tree: Mapping[str, Any]) -> list[Document]:
     """
     chart = os.environ.get("INFINITY_TEST_CHART")
     if chart:
-        command = ["helm", "template", RELEASE, chart, "--namespace", NAMESPACE, "--values", "-"]
+        command = [
+            "helm",
+            "template",
+            RELEASE,
+            chart,
+            "--namespace",
+            NAMESPACE,
+            "--skip-tests",
+            "--values",
+            "-",
+        ]
         told = subprocess.run(
             command, input=yaml.safe_dump(dict(tree)), capture_output=True, text=True, check=True
         )
-        return [document for document in yaml.safe_load_all(told.stdout) if document]
+        made = [document for document in yaml.safe_load_all(told.stdout) if document]
+        for document in made:  # helm names the namespace to the server, not in the objects
+            document["metadata"].setdefault("namespace", NAMESPACE)
+        return made
     given = Values(tree)
     found = [*_render(given)]
     if unread := given.unread():
@@ -175,13 +188,12 @@ def _pod(
         "metadata": {"labels": dict(part("labels", default={}))},
         "spec": {
             "serviceAccountName": account,
-            "automountServiceAccountToken": True,
             "securityContext": part("podSecurityContext"),
             "initContainers": [
                 {
                     "name": waits_for,
                     "image": _image(image),
-                    "imagePullPolicy": image("pullPolicy"),
+                    **({"imagePullPolicy": policy} if (policy := image("pullPolicy")) else {}),
                     "command": ["sh", "-c", script],
                     "securityContext": security,
                     "resources": resources,
