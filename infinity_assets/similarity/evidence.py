@@ -6,7 +6,7 @@ megapixel). All measures are our choice; their limits stand in :mod:`~infinity_a
 
 from __future__ import annotations
 
-from functools import cached_property, reduce
+from functools import cached_property
 from typing import Any
 
 import cv2
@@ -58,6 +58,9 @@ TO_CR = np.array([0.5, -0.419, -0.081], np.float32)
 COLOUR_SHARE = 0.15
 
 SQUARE = np.ones((3, 3), np.uint8)
+
+#: A pixel and those around it, from 0 to 2 down and right, the pixel itself first.
+AROUND = ((1, 1), *((down, right) for down in range(3) for right in range(3) if (down, right) != (1, 1)))
 
 
 class Evidence:
@@ -293,14 +296,18 @@ def _missing(
     columns = inside[1].stop - inside[1].start
     first = (at // columns + inside[0].start) * width + at % columns + inside[1].start
     other_x, other_y = (e.ravel() for e in padded)
-    near = (
-        x * other_x[first + (down * width + right)] + y * other_y[first + (down * width + right)]
-        for down in range(3)
-        for right in range(3)
-    )
-    gone = reduce(np.maximum, near) < EDGE_LEFT * strong**2
+    least = EDGE_LEFT * strong**2
+
+    def gone(some: npt.NDArray[np.intp], down: int, right: int) -> npt.NDArray[np.bool_]:
+        there = first[some] + (down * width + right)
+        lacks: npt.NDArray[np.bool_] = x[some] * other_x[there] + y[some] * other_y[there] < least[some]
+        return lacks
+
+    lost = np.arange(len(at))
+    for down, right in AROUND:  # most edges are where they should be, so few are looked for around it
+        lost = lost[gone(lost, down, right)]
     found = np.zeros(strength.size, np.float32)
-    found[at] = np.where(gone, np.minimum(strong, STRONGEST_EDGE), np.float32(0))
+    found[at[lost]] = np.minimum(strong[lost], STRONGEST_EDGE)
     missing[inside] = found.reshape(strength.shape)
     return missing
 
