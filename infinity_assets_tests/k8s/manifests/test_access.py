@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import ipaddress
 import itertools
 import re
@@ -12,6 +13,7 @@ from typing import Any
 import dagster_k8s
 import pytest
 
+from infinity_assets.kubernetes.api import Cluster
 from infinity_assets_tests.k8s.manifests.chart import Values, launcher, rendered
 from infinity_assets_tests.k8s.manifests.files import DEPLOYMENTS, K8S, ROOT, Document, documents, values
 from infinity_assets_tests.k8s.manifests.rules import chosen, containers, labels_of
@@ -28,14 +30,18 @@ VERBS = {"read": "get", "replace": "update"}
 LAUNCHER = ("client.py", "launcher.py")
 
 
-def calls(*files: Path) -> set[tuple[str, str]]:
-    """(resource, verb) of every call in some modules."""
+def called(text: str) -> set[tuple[str, str]]:
+    """(resource, verb) of every call in a piece of code."""
     found = set()
-    for path in files:
-        for verb, kind, part in CALL.findall(path.read_text("utf-8")):
-            resource = {"_log": "pods/log", "_status": f"{kind}s/status"}.get(part, f"{kind}s")
-            found.add((resource, VERBS.get(verb, verb)))
+    for verb, kind, part in CALL.findall(text):
+        resource = {"_log": "pods/log", "_status": f"{kind}s/status"}.get(part, f"{kind}s")
+        found.add((resource, VERBS.get(verb, verb)))
     return found
+
+
+def calls(*files: Path) -> set[tuple[str, str]]:
+    """Of some modules."""
+    return {call for path in files for call in called(path.read_text("utf-8"))}
 
 
 def role(name: str) -> set[tuple[str, str]]:
@@ -49,6 +55,17 @@ def test_a_role_allows_the_calls_that_the_code_makes_and_no_other():
     theirs = calls(*(folder / name for name in LAUNCHER))
     assert {("jobs", "create"), ("pods/log", "get")} <= theirs
     assert role("infinity-jobs") == theirs | ours
+
+
+def test_the_sensor_of_the_code_server_may_do_what_it_does_and_no_more():
+    """Lost otherwise: Jobs, and their GPUs, that work for nobody."""
+    sensor = (ROOT / "infinity_assets" / "automation" / "reaper.py").read_text("utf-8")
+    methods = set(re.findall(r"\bcluster\.(\w+)\(", sensor))
+    made = {call for name in methods for call in called(inspect.getsource(getattr(Cluster, name)))}
+    assert made and role("infinity-reaper") == made
+    (bound,) = [d for d in BASE if d["kind"] == "RoleBinding" and d["metadata"]["name"] == "infinity-reaper"]
+    account = values()["dagster-user-deployments"]["serviceAccount"]["name"]
+    assert [s["name"] for s in bound["subjects"]] == [account]
 
 
 def test_roles_name_what_they_allow_and_lie_in_the_namespace():
