@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from infinity_assets.similarity.annotations import ANNOTATIONS_VERSION
+from infinity_assets.similarity.crops import CROPS_VERSION
 from infinity_assets.similarity.pictures import WITNESS_VERSION
 from infinity_assets.similarity.signature import SIGNATURE_VERSION
 from infinity_assets.similarity.texts import NEAR_TEXT_VERSION
@@ -18,6 +19,7 @@ MADE_BY: Final = (
     NEAR_IMAGE_VERSION,
     SIGNATURE_VERSION,
     WITNESS_VERSION,
+    CROPS_VERSION,
     ANNOTATIONS_VERSION,
     *NEAR_TEXT_VERSION,
 )
