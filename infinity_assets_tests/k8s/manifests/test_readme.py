@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import re
 import shlex
+import textwrap
 
 import yaml
 
+from infinity_assets.models.vlm.config import Engines
 from infinity_assets_tests.k8s.manifests.chart import rendered
 from infinity_assets_tests.k8s.manifests.files import K8S, ROOT, documents, folders, values
 from infinity_assets_tests.k8s.manifests.rules import containers
@@ -88,6 +90,17 @@ def test_the_example_of_a_cluster_changes_what_is_there():
         for step in re.split(r"\.|(?=\[)", setting.split("=")[0]):
             at = at[int(step[1:-1])] if step.startswith("[") else at[step]  # type: ignore[index]
         assert at == "infinity-assets"
+
+
+def test_runs_find_the_shared_server_as_the_page_says():
+    """Lost otherwise: a server that nobody asks, or asks for a model that it does not know."""
+    example = textwrap.dedent(re.search(r"```yaml\n(  engines:.*?)```", PAGE, re.S)[1])
+    (engine,) = Engines.model_validate(yaml.safe_load(example)).engines.values()
+    found = {d["kind"]: d for d in documents(K8S / "options" / "vllm")}
+    (port,) = found["Service"]["spec"]["ports"]
+    assert engine.url == f"http://{found['Service']['metadata']['name']}:{port['port']}/v1"
+    (server,) = found["Deployment"]["spec"]["template"]["spec"]["containers"]
+    assert f"--served-model-name={engine.model}" in server["args"]
 
 
 def test_deployments_and_jobs_of_commands_are_there():
