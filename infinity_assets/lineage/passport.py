@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal
@@ -117,8 +117,12 @@ def _read(reader: Reader, source: str, sample_id: str) -> Passport | None:
     if first is None:
         return None
     steps = [_step(reader, first)]
-    if steps[0].verdict == KEEP:
-        steps += _later(reader, first, sample_id, [first.table], READ_ON)
+    later = _later(reader, first, sample_id, [first.table], READ_ON) if steps[0].verdict == KEEP else iter(())
+    own = reader.start(_own_edges, reader, source, sample_id, first)
+    pictures = reader.start(_pictures, reader, source, first.row["media"])
+    file = reader.start(_file, reader, source, first.row["locator"]["file"])
+    edges = _edges(reader, source, sample_id)
+    steps += later
     mixes, exports = _mixes(reader, source, sample_id, steps)
     return Passport(
         sample_id,
@@ -126,9 +130,9 @@ def _read(reader: Reader, source: str, sample_id: str) -> Passport | None:
         "read",
         first.row,
         (*steps, *mixes),
-        file=_file(reader, source, first.row["locator"]["file"]),
-        pictures=_pictures(reader, source, first.row["media"]),
-        edges=_edges(reader, source, sample_id, first),
+        file=file.result(),
+        pictures=pictures.result(),
+        edges=_sorted([*own.result(), *edges]),
         exports=exports,
     )
 
@@ -189,20 +193,30 @@ def _gone(reader: Reader, source: str, sample_id: str) -> Passport | None:
 def _later(
     reader: Reader, first: Found, sample_id: str, origins: Sequence[Published], specs: Sequence[TableSpec]
 ) -> Iterator[Step]:
-    """Steps after the first: one fragment of each table, or the whole of one that lies otherwise."""
+    """Steps after the first: one fragment of each table, or the whole of one that lies otherwise.
+
+    All tables are asked at once, before the first step is taken.
+    """
     place = first.place + sum(len(o.shards) for o in origins if o is not first.table)
-    scores: Mapping[str, Any] = {}
-    for spec in specs:
+
+    def ask(spec: TableSpec) -> list[Found]:
         table = reader.published(spec, first.table.partition)
         if table is None:
-            continue
+            return []
         there = place if _lies(table, origins, first) else None
-        found = reader.find(spec, table.partition, _is(spec, sample_id), place=there)
-        if not found:
-            continue
-        if spec is SCORED:
-            scores = found[0].row
-        step = _step(reader, found[0], scores)
+        return reader.find(spec, table.partition, _is(spec, sample_id), place=there)
+
+    asked = [reader.start(ask, spec) for spec in specs]
+    return _steps(reader, (one for answer in asked for one in answer.result()))
+
+
+def _steps(reader: Reader, rows: Iterable[Found]) -> Iterator[Step]:
+    """Up to the one that did not keep the sample: what lies in tables behind it is of before."""
+    scores: Mapping[str, Any] = {}
+    for found in rows:
+        if found.table.table is SCORED:
+            scores = found.row
+        step = _step(reader, found, scores)
         yield step
         if step.verdict != KEEP:
             return
@@ -271,27 +285,39 @@ def _pictures(
     return tuple(known.get(m["image_id"], {}) for m in media[:SHOWN])
 
 
-def _edges(reader: Reader, source: str, sample_id: str, first: Found) -> tuple[Edge, ...]:
-    """Edges to earlier samples lie with the sample, those to later ones with these, in any source."""
+def _own_edges(reader: Reader, source: str, sample_id: str, first: Found) -> list[Edge]:
+    """Edges to earlier samples: they lie with the sample."""
     ledger = reader.published(DUPLICATE_LEDGER, source)
-    edges = []
-    if ledger is not None and ledger.shards:
-        there = first.place if len(ledger.shards) == len(first.table.shards) else None
-        own = reader.find(DUPLICATE_LEDGER, source, f"sample_id = '{sample_id}'", SHOWN, there)
-        edges += [Edge(found.row, True, found.row["winner_id"]) for found in own]
+    if ledger is None or not ledger.shards:
+        return []
+    there = first.place if len(ledger.shards) == len(first.table.shards) else None
+    own = reader.find(DUPLICATE_LEDGER, source, f"sample_id = '{sample_id}'", SHOWN, there)
+    return [Edge(found.row, True, found.row["winner_id"]) for found in own]
 
-    def later(name: str) -> list[Found]:
-        theirs = reader.published(DUPLICATE_LEDGER, name)
-        if theirs is None or not theirs.rows or not _joins(theirs, source):
-            return []
-        if isinstance(reader.store, ReadingStore) and not reader.store.may_hold(
-            theirs, "winner_id", sample_id
-        ):
-            return []
-        return reader.find(DUPLICATE_LEDGER, name, f"winner_id = '{sample_id}'", SHOWN)
 
-    for found in reader.together(later, reader.store.names(DUPLICATE_LEDGER)):
-        edges += [Edge(one.row, False, one.row["sample_id"]) for one in found]
+def _edges(reader: Reader, source: str, sample_id: str) -> list[Edge]:
+    """Edges to later samples: they lie with these, in any source."""
+
+    def later(names: Sequence[str]) -> list[Found]:
+        found: list[Found] = []
+        for name in names:
+            theirs = reader.published(DUPLICATE_LEDGER, name)
+            if theirs is None or not theirs.rows or not _joins(theirs, source):
+                continue
+            store = reader.store
+            if not isinstance(store, ReadingStore) or store.may_hold(theirs, "winner_id", sample_id):
+                found += reader.find(DUPLICATE_LEDGER, name, f"winner_id = '{sample_id}'", SHOWN)
+        return found
+
+    names = reader.store.names(DUPLICATE_LEDGER)
+    parts = [names[i::READERS] for i in range(READERS)]
+    return [
+        Edge(one.row, False, one.row["sample_id"]) for part in reader.together(later, parts) for one in part
+    ]
+
+
+def _sorted(edges: list[Edge]) -> tuple[Edge, ...]:
+    """Deciding ones first."""
     edges.sort(key=lambda e: (not e.row["decides"], not e.later, e.row["edge_id"]))
     return tuple(edges[:SHOWN])
 

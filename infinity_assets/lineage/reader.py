@@ -8,7 +8,7 @@ searched whole.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from concurrent.futures import Executor
+from concurrent.futures import Executor, Future
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -47,6 +47,10 @@ class Reader:
     def together(self, ask: Callable[[Asked], Answer], questions: Iterable[Asked]) -> list[Answer]:
         """Answers in the order of the questions, which are asked at once: an object store takes its time."""
         return list(self._pool.map(ask, questions))
+
+    def start(self, ask: Callable[..., Answer], *about: Any) -> Future[Answer]:
+        """Ask while this thread goes on; what is asked must not wait for other questions of this reader."""
+        return self._pool.submit(ask, *about)
 
     def published(self, spec: TableSpec, partition: str) -> Published | None:
         """A partition's published version; None where there is none."""

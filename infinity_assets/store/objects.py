@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import obstore
 from obstore.exceptions import AlreadyExistsError
 from obstore.store import LocalStore, from_url
+
+#: After which a folder that changes again gets another time: ten ticks of Linux's coarsest clock.
+SETTLED_NS: Final = 100_000_000
 
 
 class Objects:
@@ -17,10 +21,12 @@ class Objects:
 
     def __init__(self, root: str, storage_options: Mapping[str, str] | None = None) -> None:
         self._store: Any
+        self._root: Path | None = None  #: of a local folder
         if "://" in root:
             self._store = from_url(root, config=dict(storage_options or {}))  # type: ignore[call-overload]
         else:
-            self._store = LocalStore(prefix=Path(root).absolute(), mkdir=True)
+            self._root = Path(root).absolute()
+            self._store = LocalStore(prefix=self._root, mkdir=True)
 
     def put(self, path: str, data: bytes) -> None:
         """Write the whole object or nothing."""
@@ -61,6 +67,20 @@ class Objects:
         names = [p.rstrip("/").rsplit("/", 1)[-1] for p in listing["common_prefixes"]]
         names += [o["path"].rsplit("/", 1)[-1] for o in listing["objects"]]
         return sorted(names)
+
+    def stamp(self, folder: str) -> tuple[int, int] | None:
+        """What tells that nothing was added right under a folder nor taken away, where that is cheap to know.
+
+        None in an object store, where there is no such folder, and while its clock may not have moved on yet.
+        """
+        if self._root is None:
+            return None
+        try:
+            found = (self._root / folder).stat()
+        except FileNotFoundError:
+            return None
+        settled = time.time_ns() - found.st_mtime_ns > SETTLED_NS
+        return (found.st_ino, found.st_mtime_ns) if settled else None
 
     def newest(self, folder: str) -> str | None:
         """The first object under a folder by name, with its tag and size; None if there is none.

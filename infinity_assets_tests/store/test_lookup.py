@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import time
 from pathlib import Path
 from typing import Any
 
@@ -125,6 +126,22 @@ def test_a_server_sees_what_was_published_since_and_a_store_that_was_made_anew(s
     publish(store, 100, 120)
     again = reading.require(SPEC, "a")
     assert again.version == grown.version and find(again, 39) == [] and find(again, 139)[0]["n"] == 139
+
+
+def test_a_server_sees_every_publication_however_soon_after_a_look(store: Store) -> None:
+    """On a local disk a folder's time says that nothing is new; it must not say so of what came a moment later."""
+    reading = ReadingStore(store.root)
+    for n in range(12):
+        if n % 3 == 0:
+            time.sleep(0.15)
+        published = publish(store, *range(0, 20 * n + 20, 20))
+        assert reading.require(SPEC, "a") == published
+        if n % 4 == 0:
+            time.sleep(0.15)
+        assert reading.require(SPEC, "a") is reading.require(SPEC, "a")
+        other = f"b{n}"
+        store.begin(SPEC, other)
+        assert other in reading.names(SPEC) and reading.published(SPEC, other) is None
 
 
 def test_what_a_server_remembers_of_a_column_hides_no_row(
