@@ -13,6 +13,8 @@ from infinity_assets.automation import schedules, sensors
 from infinity_assets.automation.benchmarks import benchmarks_read
 from infinity_assets.automation.mornings import each_morning
 from infinity_assets.automation.reaper import reap_jobs
+from infinity_assets.automation.tail import automated, mixes_follow
+from infinity_assets.automation.upstream import upstream_changed
 from infinity_assets.orchestration import jobs
 from infinity_assets.orchestration.links import Links
 from infinity_assets.orchestration.model_steps import scoring_step, synthesis_step, tagging_step
@@ -62,7 +64,7 @@ def platform_defs(platform: Platform, listener: Listener = nobody) -> dg.Definit
     by_name = {job.name: described.get(job.name, job) for job in jobs.ALL}
     return dg.Definitions(
         assets=dg.map_asset_specs(
-            lambda spec: spec.merge_attributes(metadata=links.asset(spec.key.to_user_string())),
+            lambda spec: automated(spec.merge_attributes(metadata=links.asset(spec.key.to_user_string()))),
             [
                 raw_assets(sources),
                 unified_assets(sources),
@@ -80,10 +82,16 @@ def platform_defs(platform: Platform, listener: Listener = nobody) -> dg.Definit
             ],
         ),
         jobs=list(by_name.values()),
-        schedules=[schedules.nightly(sources, by_name), each_morning()],
+        schedules=[
+            schedules.nightly(platform, sources, by_name),
+            schedules.weekly_full_check(sources, by_name),
+            each_morning(),
+        ],
         sensors=[
             sensors.converge(platform, sources, by_name),
             sensors.catalogue_changed(platform, sources),
+            upstream_changed(platform, sources, by_name),
+            mixes_follow(),
             benchmarks_read(platform, benchmarks),
             *([reap_jobs()] if platform.settings.kubernetes else []),
         ],

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 
 import dagster as dg
 
+from infinity_assets.automation.busy import busy_partitions
 from infinity_assets.orchestration.jobs import CONVERGE, DECIDE, SCORE, SYNTHESIZE, Job
 from infinity_assets.platform import Platform
 from infinity_assets.sources.catalogue import read_catalogue
@@ -15,14 +16,6 @@ from infinity_assets.stages.deduped.schema import DEDUPED
 from infinity_assets.stages.duplicate_ledger.schema import DUPLICATE_LEDGER
 
 MINUTE = 60
-PARTITION_TAG = "dagster/partition"
-UNDER_WAY = (
-    dg.DagsterRunStatus.QUEUED,
-    dg.DagsterRunStatus.NOT_STARTED,
-    dg.DagsterRunStatus.STARTING,
-    dg.DagsterRunStatus.STARTED,
-    dg.DagsterRunStatus.CANCELING,
-)
 
 
 def converge(
@@ -58,8 +51,7 @@ def converge(
         from infinity_assets.stages.scored.inputs import moved as scores_moved
         from infinity_assets.stages.synthesized.inputs import moved as synthesis_moved
 
-        running = context.instance.get_runs(dg.RunsFilter(statuses=list(UNDER_WAY)))
-        busy = {run.tags.get(PARTITION_TAG) for run in running}
+        busy = busy_partitions(context.instance)
         requests = []
         for name in sources.get_partition_keys():
             if name in busy:

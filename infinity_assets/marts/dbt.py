@@ -24,7 +24,6 @@ import pyarrow.parquet as pq
 import yaml
 
 from infinity_assets.errors import CatalogueError, StoreError
-from infinity_assets.marts.plain import build_plainly
 from infinity_assets.marts.told import SMALL
 
 PROJECT: Final = Path(__file__).parents[2] / "dbt_quality"
@@ -126,6 +125,8 @@ def build_marts(dbt: Path | None, snapshot: Path, number: int, workers: int) -> 
         folder.mkdir(parents=True)
     if dbt is None:
         found: Mapping[str, Mapping[str, Any]]
+        from infinity_assets.marts.plain import build_plainly  # DuckDB, which the code location does without
+
         found = build_plainly(PROJECT, snapshot, scratch / "failures", workers)
     else:
         found = _by_dbt(dbt, snapshot, scratch, workers)

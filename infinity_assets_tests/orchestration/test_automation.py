@@ -10,6 +10,9 @@ import pytest
 from infinity_assets.automation.sensors import difference
 from infinity_assets.definitions import platform_defs
 from infinity_assets.platform import Platform
+from infinity_assets.quality.audit import CheckResult
+from infinity_assets.stages.filtered import stage as filtered_stage
+from infinity_assets.stages.publish import CriticalCheckFailed
 from infinity_assets_tests.orchestration.small import add_source, small_platform, write_spec
 
 
@@ -63,18 +66,125 @@ def test_converge_asks_for_the_sources_whose_ledger_changed_under_them(platform)
         assert newest.metadata["dagster/row_count"].value == 1
 
 
-def test_nightly_asks_for_one_run_of_each_source(platform):
-    """A source that the schedule forgets is never refreshed."""
-    definitions = platform_defs(platform)
-    schedule = definitions.resolve_schedule_def("nightly")
+def nightly(definitions, name, day=2):
+    schedule = definitions.resolve_schedule_def(name)
     assert schedule.default_status is dg.DefaultScheduleStatus.STOPPED
     context = dg.build_schedule_context(
-        scheduled_execution_time=datetime(2026, 1, 2, 2, tzinfo=UTC),
+        scheduled_execution_time=datetime(2026, 1, day, 2, tzinfo=UTC),
         repository_def=definitions.get_repository_def(),
     )
-    requests = schedule.evaluate_tick(context).run_requests
-    assert [r.partition_key for r in requests] == ["alpha", "beta", "broken"]
-    assert [r.run_key for r in requests] == [f"2026-01-02/{n}" for n in ("alpha", "beta", "broken")]
+    return schedule.evaluate_tick(context)
+
+
+def test_nightly_asks_for_sources_that_changed_and_for_no_other(platform):
+    """Lost otherwise: a source that is never refreshed, or a night spent on those that did not change."""
+    definitions = platform_defs(platform)
+    with dg.DagsterInstance.ephemeral() as instance:
+        asked = nightly(definitions, "nightly").run_requests
+        assert [r.partition_key for r in asked] == ["alpha", "beta", "broken"], "none was read"
+        assert [r.run_key for r in asked] == [f"2026-01-02/{n}" for n in ("alpha", "beta", "broken")]
+        run(definitions, instance, "ingest", "alpha")
+        run(definitions, instance, "ingest", "beta")
+    write_spec(platform.settings.catalogue, "broken")
+    assert [r.partition_key for r in nightly(definitions, "nightly").run_requests] == ["broken"]
+    add_source(platform.settings.catalogue, "broken", ["black"])
+    add_source(platform.settings.catalogue, "beta", ["red", "yellow"], priority=60)
+    assert [r.partition_key for r in nightly(definitions, "nightly").run_requests] == ["beta", "broken"]
+    weekly = nightly(definitions, "weekly_full_check").run_requests
+    assert [r.partition_key for r in weekly] == ["alpha", "beta", "broken"], "every byte of all"
+
+
+def test_upstream_sensor_asks_for_new_changed_and_edited_sources_once_and_never_for_others(platform):
+    """Lost otherwise: drift that nobody sees, a run every hour, a broken source that hides the others."""
+    definitions = platform_defs(platform)
+    sensor = definitions.resolve_sensor_def("upstream_changed")
+    assert sensor.default_status is dg.DefaultSensorStatus.STOPPED, "a first reading is a person's decision"
+    folder = platform.settings.catalogue
+    with dg.DagsterInstance.ephemeral() as instance:
+
+        def tick(cursor=None):
+            context = dg.build_sensor_context(instance=instance, definitions=definitions, cursor=cursor)
+            found = sensor.evaluate_tick(context)
+            return {r.partition_key: r.run_key for r in found.run_requests}, found
+
+        new, found = tick()
+        assert set(new) == {"alpha", "beta"}, "`broken` cannot be listed, which stops no other"
+        assert tick(found.cursor)[0] == new, "the same names, so that Dagster starts no second run"
+        for name in new:
+            run(definitions, instance, "ingest", name)
+        none, found = tick(found.cursor)
+        assert none == {} and "cannot be listed: broken" in found.skip_message
+        rows = folder / "files" / "alpha" / "rows.json"
+        rows.write_text(rows.read_text() + " ")
+        (changed, found) = tick(found.cursor)
+        assert set(changed) == {"alpha"} and changed["alpha"] != new["alpha"]
+        run(definitions, instance, "ingest", "alpha")
+        write_spec(folder, "beta", priority=70)
+        edited, found = tick(found.cursor)
+        assert set(edited) == {"beta"}
+        assert tick(found.cursor)[0] == {}
+        busy = dg.DagsterRun(
+            job_name="ingest", status=dg.DagsterRunStatus.STARTED, tags={"dagster/partition": "beta"}
+        )
+        instance.add_run(busy)
+        write_spec(folder, "beta", priority=80)
+        none, found = tick(found.cursor)
+        assert none == {}
+        instance.delete_run(busy.run_id)
+        assert set(tick(found.cursor)[0]) == {"beta"}, (
+            "what changed while a run was under way is not forgotten"
+        )
+
+
+def test_mixes_follow_new_content_with_guards_and_are_never_made_for_the_first_time(platform, monkeypatch):
+    """Lost otherwise: a flood of plans at the start, plans over failed checks, or for nothing new."""
+    (platform.settings.catalogue / "broken.yaml").unlink()
+    platform = Platform(platform.settings)
+    definitions = platform_defs(platform)
+    with dg.DagsterInstance.ephemeral() as instance:
+
+        def requested(cursor=None):
+            found = dg.evaluate_automation_conditions(definitions, instance, cursor=cursor)
+            keys = found.get_requested_partitions(dg.AssetKey("mixed"))
+            assert found.total_requested == len(keys), "only mixes have a condition"
+            return set(keys), found.cursor
+
+        run(definitions, instance, "source_pipeline", "alpha")
+        keys, cursor = requested()
+        assert keys == set()
+        run(definitions, instance, "mix", "2a")
+        keys, cursor = requested(cursor)
+        assert keys == set(), "what it was just made of is nothing new"
+        run(definitions, instance, "decide", "alpha")
+        keys, cursor = requested(cursor)
+        assert keys == set(), "materialized again with equal content"
+        add_source(platform.settings.catalogue, "alpha", ["red", "green", "brown"], priority=50)
+        bad = CheckResult("rows_conserved", "filtered", False, True, "a row is lost", 1, ())
+
+        def fail(platform, source, run_id):
+            raise CriticalCheckFailed("filtered", source, [bad])
+
+        with monkeypatch.context() as patch:
+            patch.setattr(filtered_stage, "materialize_filtered", fail)
+            job = definitions.resolve_job_def("source_pipeline")
+            assert not job.execute_in_process(
+                partition_key="alpha", instance=instance, raise_on_error=False
+            ).success
+        keys, cursor = requested(cursor)
+        assert keys == set(), "a blocking check failed"
+        run(definitions, instance, "decide", "alpha")
+        keys, cursor = requested(cursor)
+        assert keys == {"2a"}, "and no training stage that nobody ever mixed"
+        keys, cursor = requested(cursor)
+        assert keys == set()
+
+
+def test_freshness_is_watched_of_what_moves_every_week(platform):
+    specs = {s.key.to_user_string(): s for s in platform_defs(platform).resolve_all_asset_specs()}
+    watched = {name for name, spec in specs.items() if spec.freshness_policy is not None}
+    assert watched == {"raw", "quality_snapshot"}
+    conditions = {name for name, spec in specs.items() if spec.automation_condition is not None}
+    assert conditions == {"mixed"}
 
 
 def test_catalogue_sensor_says_what_differs(platform):
