@@ -9,9 +9,12 @@ from typing import Any, Final, Literal
 from infinity_assets.stages.deduped.schema import DEDUPED
 from infinity_assets.stages.deduped.verdict import MEANINGS
 from infinity_assets.stages.duplicate_ledger.policy import DuplicatePolicy
+from infinity_assets.stages.filtered.contamination.kinds import KINDS
 from infinity_assets.stages.filtered.policy import RULES, Policy
 from infinity_assets.stages.filtered.schema import FILTERED
 from infinity_assets.stages.filtered.scores import SCORE_RULES
+from infinity_assets.stages.images.limits import Limits
+from infinity_assets.stages.mixed.schema import MIXED
 from infinity_assets.stages.publish import kept_policy
 from infinity_assets.stages.synthesized.schema import SYNTHESIS_QA
 from infinity_assets.stages.tagged.taxonomy import load_taxonomy
@@ -102,15 +105,63 @@ def _score_rules(
         yield Limit(code, measure, scores.get(measure), side, limit, action, code in row["findings"])
 
 
-def settings_of(store: Store, table: Published) -> Mapping[str, Any]:
-    """What is near and what an edge of each kind does, where a table holds verdicts on duplicates."""
-    policy_id = table.notes.get("policy") if table.table.name == DEDUPED.name else None
+def picture_limits(picture: Mapping[str, Any]) -> list[Limit]:
+    """What a picture's header was held against before a pixel was decoded; part of the code, of no policy.
+
+    Args:
+        picture: row of ``images``; empty where there is none.
+    """
+    if not picture:
+        return []
+    most = Limits()
+    sides = (picture["stored_width"] or picture["width"], picture["stored_height"] or picture["height"])
+    pixels = sides[0] * sides[1] if None not in sides else None
+    measured = (
+        ("too_large", "byte_length", picture["byte_length"], most.max_bytes),
+        ("too_large", "pixels", pixels, most.max_pixels),
+        ("too_many_frames", "frames", picture["frames"], most.max_frames),
+    )
+    return [
+        Limit(rule, name, value, "above", limit, "quarantine", value is not None and value > limit)
+        for rule, name, value, limit in measured
+    ]
+
+
+def settings_of(store: Store, table: Published, row: Mapping[str, Any]) -> Mapping[str, Any]:
+    """What decided beside limits of one measure: on edges, licences and benchmarks, and what a mix asked."""
+    if table.table.name == MIXED.name:
+        return _asked(table, row)
+    deduped = table.table.name == DEDUPED.name
+    policy_id = table.notes.get("policy") if deduped else row.get("policy")
     content = kept_policy(store, policy_id) if policy_id else None
     if content is None:
         return {}
+    return _of_duplicates(content) if deduped else _of_licences(content)
+
+
+def _of_duplicates(content: Mapping[str, Any]) -> Mapping[str, Any]:
     policy = DuplicatePolicy.model_validate(content)
     kinds = {kind: getattr(policy, kind).action for kind in MEANINGS}
     return {**kinds, "phash_radius": policy.phash_radius, "text_similarity": policy.text_similarity}
+
+
+def _of_licences(content: Mapping[str, Any]) -> Mapping[str, Any]:
+    policy = Policy.model_validate(content)
+    licences = policy.licences
+    return {
+        "licence denied": licences.deny,
+        f"licence unknown, then {licences.unknown}": licences.unknown_names,
+        f"licence noncommercial, then {licences.noncommercial}": licences.noncommercial_names,
+        **{kind: getattr(policy.contamination, kind).action for kind in KINDS},
+    }
+
+
+def _asked(mixed: Published, row: Mapping[str, Any]) -> Mapping[str, Any]:
+    """What a plan asked of the sample's source, and what it got."""
+    same = (one for one in mixed.notes["summary"] if one["source"] == row["source"])
+    found: Mapping[str, Any] = next((one for one in same if one["category"] == row["category"]), {})
+    names = ("asked", "eligible", "selected", "realised", "short")
+    return {name: found[name] for name in names if found.get(name) is not None}
 
 
 def _line_rules(policy: Mapping[str, Any], row: Mapping[str, Any]) -> Iterator[Limit]:

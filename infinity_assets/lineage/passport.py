@@ -9,7 +9,7 @@ from typing import Any, Final, Literal
 
 from infinity_assets.lineage.exports import Line, lines_of, planned
 from infinity_assets.lineage.ids import IMAGE_ID, SAMPLE_ID
-from infinity_assets.lineage.limits import Limit, limits_of, settings_of
+from infinity_assets.lineage.limits import Limit, limits_of, picture_limits, settings_of
 from infinity_assets.lineage.reader import Found, Reader, parallel
 from infinity_assets.lineage.tables import READ_ON, WRITTEN_ON
 from infinity_assets.stages.duplicate_ledger.schema import DUPLICATE_LEDGER
@@ -83,6 +83,8 @@ class Passport:
     steps: tuple[Step, ...]  #: in pipeline order, the mixes last
     file: Mapping[str, Any] | None = None  #: of ``raw``: path, content hash, upstream revision
     pictures: tuple[Mapping[str, Any], ...] = ()  #: rows of ``images`` for ``media``, in order; empty if none
+    picture_limits: tuple[tuple[Limit, ...], ...] = ()  #: that each of them was held against
+    written: tuple[str, ...] = ()  #: conversations that were written about it
     edges: tuple[Edge, ...] = ()  #: deciding ones first
     lines: tuple[Mapping[str, Any], ...] = ()  #: of a written sample: plan and result of each exchange
     exports: tuple[Line, ...] = ()
@@ -121,6 +123,7 @@ def _read(reader: Reader, source: str, sample_id: str) -> Passport | None:
     own = reader.start(_own_edges, reader, source, sample_id, first)
     pictures = reader.start(_pictures, reader, source, first.row["media"])
     file = reader.start(_file, reader, source, first.row["locator"]["file"])
+    written = reader.start(_talks, reader, source, "parent_ids", sample_id)
     edges = _edges(reader, source, sample_id)
     steps += later
     mixes, exports = _mixes(reader, source, sample_id, steps)
@@ -131,7 +134,8 @@ def _read(reader: Reader, source: str, sample_id: str) -> Passport | None:
         first.row,
         (*steps, *mixes),
         file=file.result(),
-        pictures=pictures.result(),
+        written=written.result(),
+        **_shown(pictures.result()),
         edges=_sorted([*own.result(), *edges]),
         exports=exports,
     )
@@ -152,7 +156,7 @@ def _written(reader: Reader, source: str, sample_id: str) -> Passport | None:
         "written",
         first.row,
         (*steps, *mixes),
-        pictures=_pictures(reader, source, first.row["media"]),
+        **_shown(_pictures(reader, source, first.row["media"])),
         lines=_lines(reader, source, ids, first),
         exports=exports,
     )
@@ -165,7 +169,6 @@ def _line(reader: Reader, source: str, line_id: str) -> Passport | None:
     found = asked or planned_
     if found is None:
         return None
-    talks = reader.find(SYNTHESIZED, source, f"array_has(line_ids, '{line_id}')", limit=SHOWN)
     medium = {"kind": "image", "ref": None, "embedded": False, "image_id": found.row["image_id"]}
     row = {**(planned_.row if planned_ else {}), **(asked.row if asked else {}), "media": [medium]}
     return Passport(
@@ -174,9 +177,9 @@ def _line(reader: Reader, source: str, line_id: str) -> Passport | None:
         "line",
         row,
         tuple(_step(reader, part) for part in (planned_, asked) if part is not None),
-        pictures=_pictures(reader, source, row["media"]),
+        **_shown(_pictures(reader, source, row["media"])),
         lines=(row,),
-        used_by=tuple(talk.row["sample_id"] for talk in talks),
+        used_by=_talks(reader, source, "line_ids", line_id),
     )
 
 
@@ -237,7 +240,7 @@ def _step(reader: Reader, found: Found, scores: Mapping[str, Any] | None = None)
         table.partition,
         found.row,
         tuple(limits_of(reader.store, table, found.row, scores or {})),
-        settings_of(reader.store, table),
+        settings_of(reader.store, table, found.row),
         shard.run_id,
         shard.code_version,
         table.run_id,
@@ -283,6 +286,17 @@ def _pictures(
         rows = reader.find(IMAGES, source, f"image_id IN ({ids})", limit=len(wanted))
         known = {found.row["image_id"]: found.row for found in rows}
     return tuple(known.get(m["image_id"], {}) for m in media[:SHOWN])
+
+
+def _shown(pictures: tuple[Mapping[str, Any], ...]) -> dict[str, Any]:
+    """Pictures and their limits, as fields of a passport."""
+    return {"pictures": pictures, "picture_limits": tuple(tuple(picture_limits(p)) for p in pictures)}
+
+
+def _talks(reader: Reader, source: str, column: str, wanted: str) -> tuple[str, ...]:
+    """Conversations that were written of a line, or about a sample."""
+    found = reader.find(SYNTHESIZED, source, f"array_has({column}, '{wanted}')", limit=SHOWN)
+    return tuple(talk.row["sample_id"] for talk in found)
 
 
 def _own_edges(reader: Reader, source: str, sample_id: str, first: Found) -> list[Edge]:

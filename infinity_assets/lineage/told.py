@@ -54,6 +54,8 @@ def as_text(found: Passport) -> Iterator[str]:
         ]
         reason = f"{picture['reason']} " if picture.get("reason") else ""
         yield f"picture    {found.row['media'][i]['image_id']} {reason}{', '.join(told)}"
+        for limit in found.picture_limits[i]:
+            yield f"  {_limit(limit)}"
     for step in found.steps:
         yield ""
         yield from _step(step)
@@ -70,6 +72,8 @@ def as_text(found: Passport) -> Iterator[str]:
         yield f"           line {place.position} of the plan, {one_line(place.folder)}, run {place.run_id}"
     for sample_id in found.used_by:
         yield f"in         {sample_id}"
+    for sample_id in found.written:
+        yield f"written    {sample_id}"
 
 
 def _origin(found: Passport) -> Iterator[str]:

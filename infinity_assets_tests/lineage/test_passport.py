@@ -164,6 +164,34 @@ def test_a_written_sample_tells_its_parents_questions_and_writer(told: Told) -> 
             assert of(platform, parent).source == "scenes"
 
 
+def test_a_parent_tells_what_was_written_about_it(told: Told) -> None:
+    _, platform = told
+    about: dict[str, set[str]] = {}
+    for sample_id in written(platform):
+        for parent in of(platform, sample_id).row["parent_ids"]:
+            about.setdefault(parent, set()).add(sample_id)
+    assert about
+    for sample_id in ids(platform, "scenes"):
+        assert set(of(platform, sample_id).written) == about.get(sample_id, set())
+
+
+def test_limits_of_pictures_licences_benchmarks_and_mixes_are_told(told: Told) -> None:
+    """Who asks why a sample is in needs what it was held against as much as who asks why it is out."""
+    _, platform = told
+    (sample_id,) = ids(platform, "talks", "native_id = 'row30'")
+    found = of(platform, sample_id)
+    ((size, pixels, frames),) = found.picture_limits
+    assert size.value == found.pictures[0]["byte_length"] and size.limit == 64 << 20 and not size.failed
+    assert (pixels.value, frames.value) == (32 * 24, 1)
+    settings = {step.stage: step.settings for step in found.steps}
+    assert settings["filtered"]["contaminated"] == "drop"
+    assert "licence unknown, then drop" in settings["filtered"] and "licence denied" in settings["filtered"]
+    mixed = platform.store.require(MIXED, "4").notes["summary"]
+    (asked,) = [one for one in mixed if one["source"] == "talks"]
+    assert settings["mixed"]["eligible"] == asked["eligible"]
+    assert settings["mixed"]["realised"] == asked["realised"]
+
+
 def test_every_id_that_any_stage_wrote_has_a_passport_with_that_stage(told: Told) -> None:
     _, platform = told
     looked = 0

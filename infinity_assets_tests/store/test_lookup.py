@@ -129,7 +129,7 @@ def test_a_server_sees_what_was_published_since_and_a_store_that_was_made_anew(s
 
 
 def test_a_server_sees_every_publication_however_soon_after_a_look(store: Store) -> None:
-    """On a local disk a folder's time says that nothing is new; it must not say so of what came a moment later."""
+    """A folder's time says that nothing is new; it must not say so of what came a moment later."""
     reading = ReadingStore(store.root)
     for n in range(12):
         if n % 3 == 0:
