@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import multiprocessing
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -25,7 +26,8 @@ from infinity_assets.kubernetes.job import PLAN, RUN
 from infinity_assets.kubernetes.watch import finished
 from infinity_assets.platform import Platform
 from infinity_assets.settings import RamPlusSettings, Settings
-from infinity_assets_tests.conftest import Site, jsonl, picture, talk
+from infinity_assets.sharding.pool import close_pools
+from infinity_assets_tests.conftest import Site, dedupe, ingest, jsonl, picture, talk
 from infinity_assets_tests.k8s.conftest import ROOT, Here
 
 #: In pods of shards: a tagger that sees a cat everywhere; all wait as long as the file ``hold`` is there.
@@ -49,7 +51,15 @@ if "infinity_assets.sharding.worker" in sys.orig_argv:
     while (folder / "hold").exists():
         time.sleep(0.05)
 """
-FAST = {"poll_s": 0.1, "least_shards": 1, "parallelism": 2, "cpu": "100m", "memory": "1Gi", "kept_s": 600}
+FAST = {
+    "poll_s": 0.1,
+    "least_shards": 1,
+    "parallelism": 2,
+    "cpu": "100m",
+    "memory": "1Gi",
+    "kept_s": 600,
+    "warn_after_s": 0,
+}
 STAGED = 4  #: shards of a source: one for each of its files
 
 
@@ -59,6 +69,7 @@ class Deployment:
 
     site: Site
     here: Here
+    settings: Settings
     instance: dg.DagsterInstance
     definitions: dg.Definitions
 
@@ -168,7 +179,7 @@ def deployment(kubeconfig: Here, site: Site) -> Iterator[Deployment]:
     body = {"metadata": {"name": "infinity-test-instance"}, "data": {"dagster.yaml": yaml.safe_dump(config)}}
     core.create_namespaced_config_map(kubeconfig.namespace, body)
     with dg.DagsterInstance.from_ref(InstanceRef.from_dir(str(home))) as instance:
-        made = Deployment(site, kubeconfig, instance, platform_defs(Platform(settings)))
+        made = Deployment(site, kubeconfig, settings, instance, platform_defs(Platform(settings)))
         yield made
     core.delete_namespaced_config_map("infinity-test-instance", kubeconfig.namespace)
 
@@ -256,3 +267,41 @@ def test_jobs_of_a_run_that_is_over_are_reaped_and_no_others(deployment: Deploym
     deployment.wait_for(lambda: not cluster.pods(names[0]))
     for name in names[1:]:
         cluster.delete_job(name)
+
+
+def decide(home: str, settings: Settings, source: str) -> None:
+    """A run in a process of its own: Dagster's records lock each other out between threads."""
+    definitions = platform_defs(Platform(settings))
+    with dg.DagsterInstance.from_ref(InstanceRef.from_dir(home)) as instance:
+        job = definitions.resolve_job_def("decide")
+        assert job.execute_in_process(partition_key=source, instance=instance).success
+
+
+def test_five_sources_at_once_take_their_turns_on_one_gpu(
+    deployment: Deployment, site: Site, in_process: list[str]
+) -> None:
+    """Lost otherwise: four pods that wait for a GPU which a pool was to keep free, or a source run twice."""
+    names = [f"s{i}" for i in range(5)]
+    for i, name in enumerate(names):
+        site.add(name, {"rows.jsonl": jsonl([talk(name, "p.png")]), "p.png": picture(10 + i)})
+    platform = Platform(deployment.settings)
+    for name in names:
+        ingest(platform, name)
+    for name in names:
+        dedupe(platform, name)
+    deployment.instance.event_log_storage.set_concurrency_slots("gpu", 1)
+    close_pools()
+    processes = multiprocessing.get_context("forkserver")
+    processes.set_forkserver_preload([__name__])
+    home = str(site.folder / "dagster")
+    runs = [processes.Process(target=decide, args=(home, deployment.settings, name)) for name in names]
+    for run in runs:
+        run.start()
+    for run in runs:
+        run.join(240)
+    close_pools()
+    assert [run.exitcode for run in runs] == [0] * 5
+    assert deployment.pods() == 5
+    for name in names:
+        told = deployment.metadata("tagged", name)
+        assert "kubernetes_jobs" in told and "failed_pods" not in told, "no pod ever waited for the GPU"
