@@ -8,6 +8,7 @@ from typing import Any
 import dagster as dg
 import pyarrow as pa
 
+from infinity_assets.models.vlm.costs import Cost, from_json
 from infinity_assets.orchestration.links import Links, code
 from infinity_assets.stages.publish import StageResult
 from infinity_assets.stages.verdicts import DROP, KEEP, QUARANTINE
@@ -70,6 +71,56 @@ def notes_metadata(notes: Mapping[str, Any]) -> Metadata:
     return {
         k: v if isinstance(v, plain) else dg.MetadataValue.json(v) for k, v in notes.items() if v is not None
     }
+
+
+def told_with_costs(notes: Mapping[str, Any], kept: int, what: str) -> Metadata:
+    """Notes of a stage that may have asked a model; then its ``costs`` are shown as a ledger."""
+    metadata = notes_metadata({name: value for name, value in notes.items() if name != "costs"})
+    if "costs" in notes:
+        metadata |= cost_metadata(from_json(notes["costs"]), notes["currency"], kept, what)
+    return metadata
+
+
+def cost_metadata(costs: Sequence[Cost], currency: str, kept: int, what: str) -> Metadata:
+    """The cost ledger: a table by prompt and model, and numbers that Dagster plots from run to run.
+
+    Args:
+        costs: of what is published, and of this run.
+        currency: of the engine's prices.
+        kept: what is published, in numbers.
+        what: the name of one of them.
+    """
+    paid = sum(cost.cost for cost in costs)
+    head = [
+        "prompt",
+        "model",
+        "requests",
+        "failed",
+        "prompt tokens",
+        "completion tokens",
+        currency,
+        f"{currency} a kept {what}",
+        "asked by this run",
+        f"{currency} of this run",
+    ]
+    rows = [
+        [
+            *(c.prompt, c.model, c.requests, c.failed, c.prompt_tokens, c.completion_tokens, c.cost),
+            *(c.cost / kept if kept else None, c.asked, c.spent),
+        ]
+        for c in costs
+    ]
+    metadata: Metadata = {
+        "cost": float(paid),
+        "cost_of_this_run": float(sum(cost.spent for cost in costs)),
+        "requests": sum(cost.requests for cost in costs),
+        "requests_of_this_run": sum(cost.asked for cost in costs),
+        "currency": currency,
+        "cost_ledger": markdown_table(head, rows),
+    }
+    if kept:
+        metadata[f"cost_per_kept_{what}"] = paid / kept
+    return metadata
 
 
 def markdown_table(

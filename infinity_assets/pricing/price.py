@@ -1,13 +1,15 @@
-"""What scoring a source, or writing new samples about its pictures, would cost with an engine."""
+"""What it would cost to have an engine label, tag or score a source, or write samples about its pictures."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from functools import reduce
 from operator import add
 from typing import Any, Final
+
+import pyarrow as pa
 
 from infinity_assets.errors import CatalogueError
 from infinity_assets.models.vlm.ask import complete_all
@@ -17,10 +19,17 @@ from infinity_assets.models.vlm.replies import Reply
 from infinity_assets.models.vlm.requests import Request
 from infinity_assets.platform import Platform
 from infinity_assets.pricing.estimate import Estimate, Spent, draw, extrapolate
+from infinity_assets.stages.deduped.schema import DEDUPED
+from infinity_assets.stages.filtered.policy import ModelTagPolicy
 from infinity_assets.stages.scored.inputs import Inputs as ScoringInputs
 from infinity_assets.stages.scored.score import score_samples
 from infinity_assets.stages.synthesized.inputs import Inputs as SynthesisInputs
 from infinity_assets.stages.synthesized.policy import SynthesisPolicy
+from infinity_assets.stages.tagged.asked import TaggingModel, pictures_of
+from infinity_assets.stages.tagged.stage import kept_rows, require_parallel
+from infinity_assets.stages.tagged.tags import visual_questions
+from infinity_assets.stages.tagged.taxonomy import load_taxonomy
+from infinity_assets.stages.unified.schema import UNIFIED
 
 #: What a price names, and in which unit.
 FIGURES: Final = ("requests", "prompt_tokens", "completion_tokens", "machine_hours", "cost")
@@ -76,7 +85,7 @@ def price(
     Args:
         engine: a name of ``engines.yaml``; it scores, or writes, whatever the step's policy names.
         steps: names of :data:`STEPS`; all if None.
-        samples: how many units (samples, planned questions) to ask about for each step.
+        samples: how many units (questions, pictures, planned lines, samples) to ask about for each step.
         seed: chooses them, and draws the bootstrap.
 
     Raises:
@@ -130,13 +139,7 @@ def _scoring(
         return asked
 
     rows = score_samples(chosen, inputs.shown, policy, ask, f"{config.model}@{config.revision}")
-    spent = []
-    for row in rows:
-        mine = [replies[name] for name in row["requests"]]
-        used = [reply.usage for reply in mine]
-        tokens = sum(u.prompt_tokens for u in used), sum(u.completion_tokens for u in used)
-        hours = sum(reply.machine_s for reply in mine) / 3600
-        spent.append(Spent(len(mine), *tokens, hours, sum(reply.paid for reply in mine)))
+    spent = [_spent([replies[name] for name in row["requests"]]) for row in rows]
     return Sampled(inputs.rows, spent, sum(reply.problem is not None for reply in replies.values()))
 
 
@@ -164,6 +167,66 @@ def _synthesis(
     return Sampled(len(plan), spent, sum(cost.failed for cost in written.costs))
 
 
+def _labelling(
+    platform: Platform, source: str, engine: str, samples: int, seed: int, opened: ExitStack
+) -> Sampled:
+    """Units are distinct questions about a picture: each is asked about once."""
+    questions = sorted(
+        {q for part in _kept(platform, source, ("turns", "media")) for q in visual_questions(part)}
+    )
+    if not questions:
+        raise CatalogueError(f"{source}: no kept sample asks about a picture, so there is nothing to label")
+    chosen = [questions[number] for number in draw(len(questions), samples, seed)]
+    model = TaggingModel(_tagging_with(platform, engine), source, opened)
+    return _told(len(questions), list(model.ask_labels(chosen, load_taxonomy()).values()))
+
+
+def _tagging(
+    platform: Platform, source: str, engine: str, samples: int, seed: int, opened: ExitStack
+) -> Sampled:
+    """Units are distinct pictures of kept samples."""
+    pictures = sorted({i for part in _kept(platform, source, ("media",)) for i in pictures_of(part)})
+    if not pictures:
+        raise CatalogueError(f"{source}: no kept sample has a picture, so there is nothing to tag")
+    chosen = [pictures[number] for number in draw(len(pictures), samples, seed)]
+    model = TaggingModel(_tagging_with(platform, engine), source, opened)
+    return _told(len(pictures), list(model.ask_tags(chosen).values()))
+
+
+def _kept(platform: Platform, source: str, columns: tuple[str, ...]) -> Iterator[pa.Table]:
+    """Some columns of what ``deduped`` kept, shard by shard."""
+    unified, deduped = (platform.store.require(table, source) for table in (UNIFIED, DEDUPED))
+    require_parallel(unified, deduped)
+    for mine, theirs in zip(unified.shards, deduped.shards, strict=True):
+        kept = deduped.read_shard(theirs, ["sample_id", "verdict"])
+        yield kept_rows(unified, mine, kept, ("sample_id", *columns))
+
+
+def _tagging_with(platform: Platform, engine: str) -> Platform:
+    """The deployment if this engine tagged, and without a limit."""
+    priced = Platform(platform.settings.model_copy(update={"tagging_engine": engine}))
+    priced.__dict__["policy"] = platform.policy.model_copy(update={"model_tags": ModelTagPolicy()})
+    return priced
+
+
+def _told(units: int, replies: Sequence[Reply | None]) -> Sampled:
+    """One request a unit; a picture that cannot be sent costs nothing."""
+    spent = [_spent([] if reply is None else [reply]) for reply in replies]
+    return Sampled(units, spent, sum(reply is not None and reply.problem is not None for reply in replies))
+
+
+def _spent(replies: Sequence[Reply]) -> Spent:
+    used = [reply.usage for reply in replies]
+    tokens = sum(u.prompt_tokens for u in used), sum(u.completion_tokens for u in used)
+    hours = sum(reply.machine_s for reply in replies) / 3600
+    return Spent(len(replies), *tokens, hours, sum(reply.paid for reply in replies))
+
+
 #: Asks about some units of a source: platform, source, engine, how many, seed, and what closes the engine.
 Step = Callable[[Platform, str, str, int, int, ExitStack], Sampled]
-STEPS: Final[Mapping[str, Step]] = {"scoring": _scoring, "synthesis": _synthesis}
+STEPS: Final[Mapping[str, Step]] = {
+    "labelling": _labelling,
+    "tagging": _tagging,
+    "synthesis": _synthesis,
+    "scoring": _scoring,
+}

@@ -122,3 +122,28 @@ def test_writing_is_priced_by_the_questions_that_really_get_an_answer(site):
 
 def hash_of(body) -> int:
     return int(blake3(json.dumps(body["messages"]).encode()).hexdigest(length=4), 16)
+
+
+def test_labels_and_tags_are_priced_by_what_is_asked_once(site):
+    """A price by samples would be far too high: a question that all of them ask is asked about once."""
+    rows = [talk(i, f"{i % 6}.png", question=f"Which colour is thing {i % 5}?") for i in range(20)]
+    site.add("photos", {**{f"{i}.png": picture(i) for i in range(6)}, "rows.jsonl": jsonl(rows)})
+
+    def say(body) -> str:
+        asked = str(body["messages"][-1]["content"])
+        return json.dumps(
+            {"tags": ["cat"]}
+            if "image_url" in asked
+            else {"leaf": "colour", "new_leaf": "", "new_group": "none"}
+        )
+
+    with FakeServer(say) as server:
+        name_engine(site, server)
+        tagged(site.platform())
+        labels, tags, together = price(site.platform(), "photos", "scorer", ["labelling", "tagging"], 6, 1)
+        assert len(server.requests) == 5 + 6
+    assert [(p.step, p.estimate.units, p.failed) for p in (labels, tags)] == [
+        ("labelling", 5, 0),
+        ("tagging", 6, 0),
+    ]
+    assert together.as_json()["cost"]["estimate"] == pytest.approx(11 * 0.11)

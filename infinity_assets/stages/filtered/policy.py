@@ -118,6 +118,12 @@ class PictureTagPolicy(_Model):
     source: str = "Infinity-MM"
 
 
+class ModelTagPolicy(_Model):
+    """What tagging and labelling by a model that is asked (``vlm``) may cost."""
+
+    budget: float | None = Field(default=None, gt=0)  #: most that a source may cost, over all runs
+
+
 class Policy(_Model):
     """What is dropped and what is annotated."""
 
@@ -131,6 +137,7 @@ class Policy(_Model):
     scores: ScorePolicy = ScorePolicy()
     duplicates: DuplicatePolicy = DuplicatePolicy()  #: of the ledger; it decides nothing here
     picture_tags: PictureTagPolicy = PictureTagPolicy()  #: of ``tagged``, likewise
+    model_tags: ModelTagPolicy = ModelTagPolicy()  #: of ``tagged``, likewise
 
     @field_validator("rules")
     @classmethod
@@ -143,7 +150,7 @@ class Policy(_Model):
     @functools.cached_property
     def hash(self) -> str:
         """32 hex characters of everything that decides here: not of comments, order or sources."""
-        content = self.model_dump(mode="json", exclude={"duplicates", "picture_tags"})
+        content = self.model_dump(mode="json", exclude={"duplicates", "picture_tags", "model_tags"})
         for part in (
             *content["rules"].values(),
             content["licences"],

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import dagster as dg
 
 from infinity_assets.orchestration.groups import ENGINEERS, ENRICH, code_version
-from infinity_assets.orchestration.metadata import notes_metadata
+from infinity_assets.orchestration.metadata import told_with_costs
 from infinity_assets.orchestration.model_steps import ModelStep
 from infinity_assets.orchestration.stage_assets import StageAsset, StageOutput, StageRun, stage_asset
 from infinity_assets.stages.scored.asking import SCORE_VERSION
@@ -49,4 +49,4 @@ def _compute(run: StageRun) -> Sequence[StageOutput]:
     from infinity_assets.stages.scored.stage import materialize_scored
 
     result = materialize_scored(run.platform, run.partition, run.run_id)
-    return [StageOutput(STAGE.name, result, notes_metadata(result.notes))]
+    return [StageOutput(STAGE.name, result, told_with_costs(result.notes, result.counts.kept, "sample"))]

@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import polars as pl
 import pyarrow as pa
 
-from infinity_assets.models.vlm.ask import complete_all
+from infinity_assets.models.vlm.account import Account
 from infinity_assets.models.vlm.budget import Budget
 from infinity_assets.models.vlm.cache import ReplyCache
-from infinity_assets.models.vlm.config import EngineConfig
-from infinity_assets.models.vlm.engine import Engine
+from infinity_assets.models.vlm.costs import Cost, books, from_json, to_json
 from infinity_assets.models.vlm.engines import open_engine
-from infinity_assets.models.vlm.replies import Reply
-from infinity_assets.models.vlm.requests import Request
 from infinity_assets.stages.publish import StageResult, code_version, publish
 from infinity_assets.stages.scored.asking import SCORE_VERSION
 from infinity_assets.stages.scored.inputs import Inputs, engine_of
@@ -26,7 +24,7 @@ from infinity_assets.stages.scored.score import PASSING, score_samples, to_table
 from infinity_assets.stages.tagged.stage import grouped
 from infinity_assets.stages.verdicts import KEEP
 from infinity_assets.store.digests import key_of, table_digest
-from infinity_assets.store.tables import Shard, Store, Transaction
+from infinity_assets.store.tables import Shard, Transaction
 
 if TYPE_CHECKING:
     from infinity_assets.platform import Platform
@@ -47,19 +45,20 @@ def materialize_scored(platform: Platform, source: str, run_id: str) -> StageRes
     policy, engine = platform.scoring, engine_of(platform)
     inputs = Inputs(platform, source, policy, engine)
     transaction = platform.store.begin(SCORED, source)
-    have = {key: transaction.have(key) for key in inputs.keys}
+    have: dict[str, Shard | None] = {key: transaction.have(key) for key in inputs.keys}
     missing = [place for place, key in enumerate(inputs.keys) if have[key] is None]
-    spent = 0.0
+    costs: list[Cost] = []
     with ExitStack() as opened:
-        scorer = None
+        account = None
         if engine is not None and missing:
             opened_engine = opened.enter_context(open_engine(engine, platform.settings.home / "logs"))
-            scorer = Scorer(platform.store, opened_engine, engine, policy)
-            opened.callback(scorer.close)
+            cache = ReplyCache(platform.store.objects)
+            opened.callback(cache.close)
+            account = Account(opened_engine, engine, cache, Budget(policy.budget))
         for group in grouped(missing, inputs.shards):
-            have |= _score(transaction, inputs, group, policy, scorer)
-        if scorer is not None:
-            spent = scorer.budget.spent
+            for key, staged, cost in _score(transaction, inputs, group, policy, account):
+                have[key] = staged
+                costs += cost
     shards = [shard for key in inputs.keys if (shard := have[key]) is not None]
     rows = inputs.rows
     scored, rated = (sum(s.stats[name] for s in shards) for name in ("with_loss", "with_ratings"))
@@ -82,34 +81,9 @@ def materialize_scored(platform: Platform, source: str, run_id: str) -> StageRes
             "ratings_problems": _sum(shards, "ratings_problems"),
             "prompt_tokens": sum(s.stats["prompt_tokens"] for s in shards),
             "completion_tokens": sum(s.stats["completion_tokens"] for s in shards),
-            **({"cost_of_this_run": spent, "currency": engine.prices.currency} if engine else {}),
+            **({"costs": _books(shards, costs), "currency": engine.prices.currency} if engine else {}),
         },
     )
-
-
-class Scorer:
-    """An engine that is open, with what it may spend and the replies that were paid for."""
-
-    def __init__(self, store: Store, engine: Engine, config: EngineConfig, policy: ScoringPolicy) -> None:
-        self._engine, self._config = engine, config
-        self._cache = ReplyCache(store.objects)
-        self.budget = Budget(policy.budget)
-        self.model = f"{config.model}@{config.revision}"
-
-    def ask(self, requests: Iterable[Request]) -> list[Reply]:
-        """Replies in the order of the requests."""
-        return complete_all(
-            self._engine,
-            requests,
-            cache=self._cache,
-            budget=self.budget,
-            prices=self._config.prices,
-            concurrency=self._config.concurrency,
-        )
-
-    def close(self) -> None:
-        """Leave the kept replies in order."""
-        self._cache.close()
 
 
 def _score(
@@ -117,23 +91,36 @@ def _score(
     inputs: Inputs,
     places: Sequence[int],
     policy: ScoringPolicy,
-    scorer: Scorer | None,
-) -> Iterator[tuple[str, Shard]]:
-    """Score several shards together, and stage each under its key; beside it where more may come."""
+    account: Account | None,
+) -> Iterator[tuple[str, Shard, list[Cost]]]:
+    """Score several shards together, and stage each under its key; beside it where more may come.
+
+    Yields:
+        The key, the shard, and what its requests cost.
+    """
+    engine = inputs.engine
     parts = {place: inputs.samples(place) for place in places}
     samples = [sample for part in parts.values() for sample in part]
-    if scorer is None:
+    if account is None or engine is None:
         rows = unscored(samples)
     else:
-        rows = score_samples(samples, inputs.shown, policy, scorer.ask, scorer.model)
+        rows = score_samples(samples, inputs.shown, policy, account.ask, f"{engine.model}@{engine.revision}")
     first = 0
     for place, part in parts.items():
         key = inputs.keys[place]
-        table = to_table(rows[first : first + len(part)], key)
+        mine = rows[first : first + len(part)]
+        table = to_table(mine, key)
         first += len(part)
-        stats = _stats(table) | {"ids": inputs.ids(place)}
+        costs = [] if account is None else account.take(name for row in mine for name in row["requests"])
+        stats = _stats(table) | {"ids": inputs.ids(place), "costs": to_json(costs)}
         passing = stats["passing"] > 0
-        yield key, transaction.stage(key_of(key, table_digest(table)) if passing else key, table, stats)
+        under = key_of(key, table_digest(table)) if passing else key
+        yield key, transaction.stage(under, table, stats), costs
+
+
+def _books(shards: Sequence[Shard], of_this_run: Sequence[Cost]) -> list[dict[str, Any]]:
+    published = [cost for shard in shards for cost in from_json(shard.stats.get("costs", []))]
+    return [asdict(cost) for cost in books(published, of_this_run)]
 
 
 def _stats(table: pa.Table) -> dict[str, Any]:

@@ -8,11 +8,10 @@ from typing import Any
 import dagster as dg
 
 from infinity_assets.orchestration.groups import ENGINEERS, ENRICH, code_version
-from infinity_assets.orchestration.metadata import Metadata, markdown_table, notes_metadata
+from infinity_assets.orchestration.metadata import Metadata, cost_metadata, markdown_table, notes_metadata
 from infinity_assets.orchestration.model_steps import ModelStep
 from infinity_assets.orchestration.stage_assets import StageAsset, StageOutput, StageRun, stage_asset
 from infinity_assets.stages.synthesized.asking import ASKING_VERSION
-from infinity_assets.stages.synthesized.costs import Cost
 from infinity_assets.stages.synthesized.lines import LINES_VERSION
 from infinity_assets.stages.synthesized.merge import MERGE_VERSION
 from infinity_assets.stages.synthesized.plan import PLAN_VERSION
@@ -89,7 +88,7 @@ def _compute(run: StageRun) -> Sequence[StageOutput]:
     result = materialize_synthesized(run.platform, run.partition, run.run_id)
     told = notes_metadata(result.qa.notes)
     if result.currency is not None:
-        told |= _costs(result.costs, result.currency, result.qa.counts.kept)
+        told |= cost_metadata(result.costs, result.currency, result.qa.counts.kept, "line")
     return [
         StageOutput(PLAN.name, result.plan, _metadata(result.plan.notes)),
         StageOutput(QA.name, result.qa, told),
@@ -103,39 +102,4 @@ def _metadata(notes: Mapping[str, Any]) -> Metadata:
     rows = [[row[name] for name in ("leaf", "before", "planned", "kept")] for row in notes["coverage"]]
     if rows:
         metadata["coverage"] = markdown_table(["leaf", "pictures before", "planned", "kept"], rows)
-    return metadata
-
-
-def _costs(costs: Sequence[Cost], currency: str, kept: int) -> Metadata:
-    """The cost ledger: a table by prompt and model, and numbers that Dagster plots from run to run."""
-    paid = sum(cost.cost for cost in costs)
-    head = [
-        "prompt",
-        "model",
-        "requests",
-        "failed",
-        "prompt tokens",
-        "completion tokens",
-        currency,
-        f"{currency} a kept line",
-        "asked by this run",
-        f"{currency} of this run",
-    ]
-    rows = [
-        [
-            *(c.prompt, c.model, c.requests, c.failed, c.prompt_tokens, c.completion_tokens, c.cost),
-            *(c.cost / kept if kept else None, c.asked, c.spent),
-        ]
-        for c in costs
-    ]
-    metadata: Metadata = {
-        "cost": float(paid),
-        "cost_of_this_run": float(sum(cost.spent for cost in costs)),
-        "requests": sum(cost.requests for cost in costs),
-        "requests_of_this_run": sum(cost.asked for cost in costs),
-        "currency": currency,
-        "cost_ledger": markdown_table(head, rows),
-    }
-    if kept:
-        metadata["cost_per_kept_line"] = paid / kept
     return metadata

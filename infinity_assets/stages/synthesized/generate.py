@@ -9,6 +9,7 @@ from typing import Any, Final, Protocol
 import polars as pl
 import pyarrow as pa
 
+from infinity_assets.models.vlm.costs import Cost, cost_of
 from infinity_assets.models.vlm.replies import Reply
 from infinity_assets.models.vlm.requests import Picture, Request
 from infinity_assets.stages.synthesized.asking import (
@@ -20,7 +21,6 @@ from infinity_assets.stages.synthesized.asking import (
     read_question,
     read_relevance,
 )
-from infinity_assets.stages.synthesized.costs import Cost, cost_of
 from infinity_assets.stages.synthesized.facts import Facts
 from infinity_assets.stages.synthesized.lines import LINE_FIELDS, question_similarity
 from infinity_assets.stages.synthesized.policy import SynthesisPolicy

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 import polars as pl
 import pyarrow as pa
 
+from infinity_assets.models.vlm.costs import Cost, books, from_json, ledger, to_json
 from infinity_assets.quality.audit import CheckResult
 from infinity_assets.stages.publish import StageResult, code_version, keep_policy, publish, verdict_stats
 from infinity_assets.stages.synthesized.asking import ASKING_VERSION
-from infinity_assets.stages.synthesized.costs import Cost, from_json, ledger, to_json
 from infinity_assets.stages.synthesized.facts import Facts
 from infinity_assets.stages.synthesized.generate import PASSING, UNSENT
 from infinity_assets.stages.synthesized.inputs import Inputs
@@ -146,12 +146,8 @@ class _Work:
     def _result(
         self, results: tuple[StageResult, StageResult, StageResult], lines: Sequence[Shard]
     ) -> SynthesisResult:
-        told = (cost for shard in lines for cost in from_json(shard.stats["costs"]))
-        mine = (
-            replace(c, requests=0, failed=0, prompt_tokens=0, completion_tokens=0, cost=0.0)
-            for c in self.costs
-        )
-        return SynthesisResult(*results, tuple(ledger([*told, *mine])), self.read.currency)
+        published = (cost for shard in lines for cost in from_json(shard.stats["costs"]))
+        return SynthesisResult(*results, tuple(books(published, self.costs)), self.read.currency)
 
     def _told(self, lines: Sequence[Shard]) -> dict[str, Any]:
         """Counts for the page of the lines."""

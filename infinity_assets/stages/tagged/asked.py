@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -18,6 +18,7 @@ from infinity_assets.errors import CatalogueError
 from infinity_assets.models.taggers.protocol import Tagger
 from infinity_assets.models.taggers.vlm import VlmTagger, read_tags, tags_request
 from infinity_assets.models.vlm.config import EngineConfig
+from infinity_assets.models.vlm.costs import Cost
 from infinity_assets.models.vlm.replies import Reply
 from infinity_assets.models.vlm.requests import Picture, Request
 from infinity_assets.stages.images.schema import IMAGES
@@ -32,15 +33,14 @@ from infinity_assets.stages.tagged.vocabulary import Vocabulary, load_vocabulary
 from infinity_assets.store.digests import key_of
 
 if TYPE_CHECKING:
-    from infinity_assets.models.vlm.cache import ReplyCache
-    from infinity_assets.models.vlm.engine import Engine
+    from infinity_assets.models.vlm.account import Account
     from infinity_assets.platform import Platform
 
 #: Pictures that are in memory at once, at least.
 AT_ONCE: Final = 64
 
 #: Problems that another run may not have: a shard with one of them is tagged again.
-PASSING: Final = frozenset({"engine_error", "engine_died"})
+PASSING: Final = frozenset({"budget_spent", "engine_error", "engine_died"})
 
 NO_LABELS: Final = pl.DataFrame(schema={"question": pl.String, "leaf": pl.String})
 NO_TAGS: Final = pl.DataFrame(schema={"image_id": pl.String, "tag": pl.String})
@@ -48,10 +48,11 @@ NO_TAGS: Final = pl.DataFrame(schema={"image_id": pl.String, "tag": pl.String})
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """What went wrong in one shard: counts by problem."""
+    """What went wrong in one shard, as counts by problem; and what it cost."""
 
     labels: Mapping[str, int]  #: of questions
     tags: Mapping[str, int]  #: of pictures
+    costs: Sequence[Cost] = ()
 
     @property
     def passing(self) -> bool:
@@ -99,42 +100,41 @@ class TaggingModel:
             labeller: is given what it says of the questions, if it is a :class:`ModelLabeller`.
 
         Returns:
-            Both, and what went wrong, for each shard.
+            Both, and what went wrong and what it cost, for each shard.
         """
         of_labels: list[Counter[str]] = [Counter() for _ in rows]
         of_tags: list[Counter[str]] = [Counter() for _ in rows]
+        costs: list[list[Cost]] = [[] for _ in rows]
         if isinstance(labeller, ModelLabeller):
             by_shard = [visual_questions(part) for part in rows]
-            said = self._label(sorted({q for questions in by_shard for q in questions}), labeller.taxonomy)
-            for questions, problems in zip(by_shard, of_labels, strict=True):
+            every = sorted({q for questions in by_shard for q in questions})
+            replies = self.ask_labels(every, labeller.taxonomy)
+            said = self._label(replies, labeller.taxonomy)
+            for questions, problems, books in zip(by_shard, of_labels, costs, strict=True):
                 problems.update(p for q in questions if (p := said[q].problem) is not None)
+                books.extend(self._account.take(replies[q].request_hash for q in questions))
             known = {q: one.leaf for q, one in said.items() if one.leaf is not None}
             columns = {"question": list(known), "leaf": list(known.values())}
             labeller = replace(labeller, known=pl.DataFrame(columns, schema=NO_LABELS.schema))
         if isinstance(tagger, VlmTagger):
-            shown = [_pictures(part) for part in rows]
-            tags, problem = self._look(sorted({i for ids in shown for i in ids}))
-            for ids, problems in zip(shown, of_tags, strict=True):
+            shown = [pictures_of(part) for part in rows]
+            looked = self.ask_tags(sorted({i for ids in shown for i in ids}))
+            tags, problem = self._seen(looked)
+            for ids, problems, books in zip(shown, of_tags, costs, strict=True):
                 problems.update(problem[i] for i in ids if i in problem)
+                books.extend(self._account.take(r.request_hash for i in ids if (r := looked[i]) is not None))
             tagger = replace(tagger, seen=tags)
-        told = zip(of_labels, of_tags, strict=True)
-        return tagger, labeller, [Told(dict(labels), dict(tags)) for labels, tags in told]
+        told = zip(of_labels, of_tags, costs, strict=True)
+        return tagger, labeller, [Told(dict(labels), dict(tags), books) for labels, tags, books in told]
 
-    def _label(self, questions: Sequence[str], taxonomy: Taxonomy) -> dict[str, Labelled]:
-        asker = LabelAsker(taxonomy)
-        replies = self._ask(map(asker.request, questions))
-        said = {q: asker.read(reply) for q, reply in zip(questions, replies, strict=True)}
-        proposed = [Asked(q, one.proposal) for q, one in said.items() if one.proposal is not None]
-        if proposed:
-            name = key_of(taxonomy.label, self._model, *(asked.question for asked in proposed))
-            data = orjson.dumps(to_json(proposed, self._source, self._model, taxonomy.label))
-            self._platform.store.objects.put(f"{FOLDER}/{name}.json", data)
-        return said
+    def ask_labels(self, questions: Sequence[str], taxonomy: Taxonomy) -> dict[str, Reply]:
+        """What the model says of each question."""
+        replies = self._account.ask(map(LabelAsker(taxonomy).request, questions))
+        return dict(zip(questions, replies, strict=True))
 
-    def _look(self, image_ids: Sequence[str]) -> tuple[pl.DataFrame, dict[str, str]]:
-        """``image_id`` and ``tag``, and the problem of each picture that has one."""
+    def ask_tags(self, image_ids: Sequence[str]) -> dict[str, Reply | None]:
+        """What it says of each picture; None where there is none to send."""
         sent: list[str] = []
-        problem: dict[str, str] = dict.fromkeys(image_ids, "picture_missing")
 
         def requests() -> Iterator[Request]:
             for first in range(0, len(image_ids), AT_ONCE):
@@ -145,29 +145,32 @@ class TaggingModel:
                         sent.append(image_id)
                         yield tags_request(shown[image_id])
 
+        replies = self._account.ask(requests())
+        return dict.fromkeys(image_ids) | dict(zip(sent, replies, strict=True))
+
+    def _label(self, replies: Mapping[str, Reply], taxonomy: Taxonomy) -> dict[str, Labelled]:
+        asker = LabelAsker(taxonomy)
+        said = {q: asker.read(reply) for q, reply in replies.items()}
+        proposed = [Asked(q, one.proposal) for q, one in said.items() if one.proposal is not None]
+        if proposed:
+            name = key_of(taxonomy.label, self._model, *(asked.question for asked in proposed))
+            data = orjson.dumps(to_json(proposed, self._source, self._model, taxonomy.label))
+            self._platform.store.objects.put(f"{FOLDER}/{name}.json", data)
+        return said
+
+    def _seen(self, looked: Mapping[str, Reply | None]) -> tuple[pl.DataFrame, dict[str, str]]:
+        """``image_id`` and ``tag``, and the problem of each picture that has one."""
+        problem: dict[str, str] = {}
         ids: list[str] = []
         tags: list[str] = []
-        for image_id, reply in zip(sent, self._ask(requests()), strict=True):
-            found = read_tags(reply, self._vocabulary.resolve)
+        for image_id, reply in looked.items():
+            found = None if reply is None else read_tags(reply, self._vocabulary.resolve)
             if found is None:
-                problem[image_id] = reply.problem or "unparsable"
+                problem[image_id] = "picture_missing" if reply is None else reply.problem or "unparsable"
             else:
-                del problem[image_id]
                 ids += [image_id] * len(found[0])
                 tags += found[0]
         return pl.DataFrame({"image_id": ids, "tag": tags}, schema=NO_TAGS.schema), problem
-
-    def _ask(self, requests: Iterable[Request]) -> list[Reply]:
-        from infinity_assets.models.vlm.ask import complete_all
-
-        engine = tagging_engine(self._platform)
-        return complete_all(
-            self._engine,
-            requests,
-            cache=self._cache,
-            prices=engine.prices,
-            concurrency=engine.concurrency,
-        )
 
     @property
     def _model(self) -> str:
@@ -182,22 +185,23 @@ class TaggingModel:
         return StoredPictures(self._platform.store.require(IMAGES, self._source))
 
     @cached_property
-    def _cache(self) -> ReplyCache:
+    def _account(self) -> Account:
+        from infinity_assets.models.vlm.account import Account
+        from infinity_assets.models.vlm.budget import Budget
         from infinity_assets.models.vlm.cache import ReplyCache
-
-        cache = ReplyCache(self._platform.store.objects)
-        self._opened.callback(cache.close)
-        return cache
-
-    @cached_property
-    def _engine(self) -> Engine:
         from infinity_assets.models.vlm.engines import open_engine
 
-        logs = self._platform.settings.home / "logs" / (self._platform.settings.tagging_engine or "")
-        return self._opened.enter_context(open_engine(tagging_engine(self._platform), logs))
+        config, settings = tagging_engine(self._platform), self._platform.settings
+        cache = ReplyCache(self._platform.store.objects)
+        self._opened.callback(cache.close)
+        logs = settings.home / "logs" / (settings.tagging_engine or "")
+        engine = self._opened.enter_context(open_engine(config, logs))
+        budget = Budget(self._platform.policy.model_tags.budget, counts_kept=True)
+        return Account(engine, config, cache, budget)
 
 
-def _pictures(rows: pa.Table) -> list[str]:
+def pictures_of(rows: pa.Table) -> list[str]:
+    """The distinct pictures of rows of ``unified``, sorted."""
     media = pc.list_flatten(rows.column("media"))
     media = media.filter(pc.equal(pc.struct_field(media, "kind"), "image"))
     return sorted(set(pc.struct_field(media, "image_id").drop_null().to_pylist()))

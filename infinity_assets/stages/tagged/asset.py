@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import dagster as dg
 
 from infinity_assets.orchestration.groups import ENGINEERS, ENRICH, code_version
-from infinity_assets.orchestration.metadata import notes_metadata
+from infinity_assets.orchestration.metadata import told_with_costs
 from infinity_assets.orchestration.model_steps import ModelStep
 from infinity_assets.orchestration.stage_assets import StageAsset, StageOutput, StageRun, stage_asset
 from infinity_assets.stages.tagged.schema import TAGGED
@@ -46,4 +46,4 @@ def _compute(run: StageRun) -> Sequence[StageOutput]:
     from infinity_assets.stages.tagged.stage import materialize_tagged
 
     result = materialize_tagged(run.platform, run.partition, run.run_id, run.tell)
-    return [StageOutput(STAGE.name, result, notes_metadata(result.notes))]
+    return [StageOutput(STAGE.name, result, told_with_costs(result.notes, result.counts.kept, "sample"))]

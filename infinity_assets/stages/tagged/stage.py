@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +16,12 @@ from infinity_assets.errors import StoreError
 from infinity_assets.models.ram_plus.tagger import FLOOR
 from infinity_assets.models.taggers.protocol import Tagger
 from infinity_assets.models.taggers.vlm import VlmTagger
+from infinity_assets.models.vlm.costs import Cost, books, from_json, to_json
 from infinity_assets.platform import Platform
 from infinity_assets.stages.deduped.schema import DEDUPED
 from infinity_assets.stages.images.schema import IMAGES
 from infinity_assets.stages.publish import StageResult, publish, verdict_stats
-from infinity_assets.stages.tagged.asked import TaggingModel, model_labeller, vlm_tagger
+from infinity_assets.stages.tagged.asked import TaggingModel, model_labeller, tagging_engine, vlm_tagger
 from infinity_assets.stages.tagged.captions import CaptionTagger
 from infinity_assets.stages.tagged.labellers import Labeller, ModelLabeller, RuleLabeller
 from infinity_assets.stages.tagged.pictures import SeenTagger, look_at
@@ -64,14 +65,18 @@ def materialize_tagged(
     transaction = platform.store.begin(TAGGED, source)
     pairs = zip(unified.shards, deduped.shards, strict=True)
     keys = [key_of("tagged", *versions, mine.digest, theirs.digest) for mine, theirs in pairs]
-    have = {key: transaction.have(key) for key in keys}
+    have: dict[str, Shard | None] = {key: transaction.have(key) for key in keys}
     missing = [i for i, key in enumerate(keys) if have[key] is None]
     if isinstance(tagger, SeenTagger) and missing:
         tagger = _after_looking(platform, tagger, unified, deduped, missing, on_progress)
+    costs: list[Cost] = []
     with ExitStack() as opened:
         model = TaggingModel(platform, source, opened)
         for group in grouped(missing, unified.shards):
-            have |= _tag(transaction, unified, deduped, {keys[i]: i for i in group}, tagger, labeller, model)
+            places = {keys[i]: i for i in group}
+            for key, staged, cost in _tag(transaction, unified, deduped, places, tagger, labeller, model):
+                have[key] = staged
+                costs += cost
     shards = [shard for key in keys if (shard := have[key]) is not None]
     kept = sum(s.stats["verdicts"].get(KEEP, 0) for s in deduped.shards)
     return publish(
@@ -89,8 +94,18 @@ def materialize_tagged(
             "labeller": labeller.label,
             **{name: told for name in ("label_problems", "tag_problems") if (told := _sum(shards, name))},
             "instructions": _sum(shards, "instructions"),
+            **_books(platform, shards, costs),
         },
     )
+
+
+def _books(platform: Platform, shards: Sequence[Shard], of_this_run: Sequence[Cost]) -> dict[str, Any]:
+    """What tagging cost, where a model was asked."""
+    if "vlm" not in (platform.settings.tagger, platform.settings.labeller):
+        return {}
+    published = [cost for shard in shards for cost in from_json(shard.stats.get("costs", []))]
+    told = [asdict(cost) for cost in books(published, of_this_run)]
+    return {"costs": told, "currency": tagging_engine(platform).prices.currency}
 
 
 def labeller_of(platform: Platform) -> RuleLabeller | ModelLabeller:
@@ -211,22 +226,26 @@ def _tag(
     tagger: Tagger,
     labeller: Labeller,
     model: TaggingModel,
-) -> dict[str, Shard]:
-    """Tag several shards as one batch, and stage each under its key, or aside where a run may do more."""
+) -> Iterator[tuple[str, Shard, Sequence[Cost]]]:
+    """Tag several shards as one batch, and stage each under its key, or aside where a run may do more.
+
+    Yields:
+        The key, the shard, and what its requests cost.
+    """
     rows = []
     for place in places.values():
         kept = deduped.read_shard(deduped.shards[place], ["sample_id", "verdict"])
         rows.append(kept_rows(unified, unified.shards[place], kept, UNIFIED_COLUMNS))
     tagger, labeller, problems = model.about(rows, tagger, labeller)
     tagged, first = tag_batch(pa.concat_tables(rows), tagger, labeller), 0
-    staged = {}
     for key, part, told in zip(places, rows, problems, strict=True):
         table = tagged.slice(first, part.num_rows)
         first += part.num_rows
         stats = _stats(table) | {"label_problems": dict(told.labels), "tag_problems": dict(told.tags)}
+        if told.costs:
+            stats["costs"] = to_json(told.costs)
         under = key_of(key, table_digest(table)) if told.passing else key
-        staged[key] = transaction.stage(under, table, stats)
-    return staged
+        yield key, transaction.stage(under, table, stats), told.costs
 
 
 def _stats(table: pa.Table) -> dict[str, Any]:

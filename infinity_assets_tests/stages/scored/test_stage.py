@@ -7,6 +7,7 @@ from starlette.testclient import TestClient
 
 from infinity_assets.errors import CatalogueError
 from infinity_assets.models.vlm.fake import FakeServer, Fault
+from infinity_assets.orchestration.metadata import told_with_costs
 from infinity_assets.preview.app import create_app
 from infinity_assets.stages.scored.inputs import behind, moved
 from infinity_assets.stages.scored.schema import AXES, SCORED
@@ -34,7 +35,9 @@ def test_every_sample_has_its_loss_and_four_ratings(site):
     assert (text["formatting"], text["visual_dependency"], text["ratings_problem"]) == (1, None, None)
     shown = [m for body in server.requests for m in body["messages"] if "image_url" in str(m)]
     assert len(shown) == 4 * 2 + 2 * 2, "the loss and the picture's ratings of each exchange see the picture"
-    assert result.notes["null_loss_share"] == 0 and result.notes["cost_of_this_run"] > 0
+    assert result.notes["null_loss_share"] == 0
+    told = told_with_costs(result.notes, result.counts.kept, "sample")
+    assert told["cost"] == told["cost_of_this_run"] > 0 and told["requests"] == len(server.requests)
 
 
 def test_scored_again_asks_nothing_and_a_new_sample_is_asked_about_alone(site):

@@ -17,13 +17,16 @@ from infinity_assets.models.taggers.vlm import read_tags
 from infinity_assets.models.vlm.fake import FakeServer, Fault
 from infinity_assets.models.vlm.prompt_files import fill
 from infinity_assets.models.vlm.replies import Reply
+from infinity_assets.orchestration.metadata import told_with_costs
 from infinity_assets.platform import Platform
 from infinity_assets.settings import Settings
+from infinity_assets.stages.filtered.policy import DEFAULT
 from infinity_assets.stages.tagged.model_labels import LabelAsker
 from infinity_assets.stages.tagged.stage import materialize_tagged
 from infinity_assets.stages.tagged.taxonomy import load_taxonomy
 from infinity_assets.stages.tagged.vocabulary import load_vocabulary
 from infinity_assets_tests.conftest import dedupe, ingest, jsonl, picture, samples, talk
+from infinity_assets_tests.stages.scored.servers import PRICES
 
 TREE = load_taxonomy(version=1)
 QUESTIONS = [
@@ -188,3 +191,36 @@ def test_prompts_of_a_version_stay_as_they_are():
         "label-1.en.txt": "53630555",
         "label-1.zh.txt": "4b9a5bf6",
     }
+
+
+def test_a_budget_ends_tagging_with_everything_kept_that_was_paid_for(site, tmp_path):
+    """Money that runs out must cost neither what it bought nor the run; the page says what it bought."""
+    add(site)
+    policy = yaml.safe_load(DEFAULT.read_text())
+
+    def limited(server, budget):
+        policy["model_tags"] = {"budget": budget}
+        path = tmp_path / "policy.yaml"
+        path.write_text(yaml.safe_dump(policy))
+        priced = {**PRICES, "currency": "EUR"}
+        opened = platform(site, server, labeller="vlm", tagging_engine="local", policy=path)
+        engines = yaml.safe_load((site.catalogue / "engines.yaml").read_text())
+        engines["engines"]["local"] |= {"prices": priced, "concurrency": 1}
+        (site.catalogue / "engines.yaml").write_text(yaml.safe_dump(engines))
+        return opened
+
+    with FakeServer(labels) as server:
+        opened = ready(limited(server, 0.25))
+        first = materialize_tagged(opened, "photos", "r1").notes
+        assert len(server.requests) == 2 and first["label_problems"]["budget_spent"] == 2
+        told = told_with_costs(first, 6, "sample")
+        assert told["currency"] == "EUR" and told["cost_of_this_run"] == pytest.approx(2 * 0.11)
+        again = materialize_tagged(opened, "photos", "r2").notes
+        assert len(server.requests) == 2, "what is spent stays spent"
+        assert told_with_costs(again, 6, "sample")["cost_of_this_run"] == 0
+        more = materialize_tagged(limited(server, 10), "photos", "r3").notes
+    assert len(server.requests) == 4 and "budget_spent" not in more.get("label_problems", {})
+    told = told_with_costs(more, 6, "sample")
+    assert (told["requests"], told["requests_of_this_run"]) == (4, 2)
+    assert told["cost"] == pytest.approx(4 * 0.11)
+    assert "label.en@1" in told["cost_ledger"].value and "label.zh@1" in told["cost_ledger"].value

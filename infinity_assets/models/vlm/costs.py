@@ -1,4 +1,4 @@
-"""What lines cost: a ledger by prompt and model, of what was paid at any time and of what this run paid."""
+"""What requests cost: a ledger by prompt and model, of what was ever paid and of what this run paid."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def ledger(costs: Iterable[Cost]) -> list[Cost]:
 
 
 def to_json(costs: Sequence[Cost]) -> list[dict[str, Any]]:
-    """What is remembered of published lines: not what the run did that wrote them."""
+    """What is remembered of what is published: not what the run did that wrote it."""
     of_the_run = {"asked", "spent"}
     return [{k: v for k, v in asdict(cost).items() if k not in of_the_run} for cost in costs]
 
@@ -69,3 +69,9 @@ def to_json(costs: Sequence[Cost]) -> list[dict[str, Any]]:
 def from_json(values: Iterable[dict[str, Any]]) -> list[Cost]:
     """Read what :func:`to_json` wrote."""
     return [Cost(**value) for value in values]
+
+
+def books(published: Iterable[Cost], of_this_run: Iterable[Cost]) -> list[Cost]:
+    """The ledger of everything that is published, with what this run asked and spent, published or not."""
+    mine = [Cost(c.prompt, c.model, asked=c.asked, spent=c.spent) for c in of_this_run]
+    return ledger([*(replace(c, asked=0, spent=0.0) for c in published), *mine])
