@@ -10,6 +10,7 @@ from __future__ import annotations
 import dagster as dg
 
 from infinity_assets.automation import schedules, sensors
+from infinity_assets.automation.alerts import failed_checks_alert
 from infinity_assets.automation.benchmarks import benchmarks_read
 from infinity_assets.automation.mornings import each_morning
 from infinity_assets.automation.reaper import reap_jobs
@@ -92,6 +93,7 @@ def platform_defs(platform: Platform, listener: Listener = nobody) -> dg.Definit
             sensors.catalogue_changed(platform, sources),
             upstream_changed(platform, sources, by_name),
             mixes_follow(),
+            failed_checks_alert(platform.settings),
             benchmarks_read(platform, benchmarks),
             *([reap_jobs()] if platform.settings.kubernetes else []),
         ],

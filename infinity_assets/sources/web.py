@@ -27,20 +27,73 @@ CHUNK = 1 << 20
 ALLOW = "INFINITY_ALLOW_HOSTS"  #: comma-separated hosts that may be private and may speak plain http
 
 
+class Address:
+    """A place on the web that a person named, and a connection to where it is, not to where it leads.
+
+    Args:
+        url: ``https``, or ``http`` to an exempt host.
+        shown: what messages call it, where the address is a secret.
+        timeout_s: of connecting, and of each read and write.
+
+    Raises:
+        SourceError: if it is no such address.
+    """
+
+    def __init__(self, url: str, shown: str | None = None, timeout_s: float = TIMEOUT_S) -> None:
+        self.shown = shown or url
+        self.timeout_s = timeout_s
+        try:
+            parts = urlsplit(url)
+            port = parts.port
+        except ValueError:
+            raise SourceError(f"{self.shown}: not an address") from None
+        self.host = parts.hostname or ""
+        self.trusted = self.host in os.environ.get(ALLOW, "").split(",")
+        if parts.scheme not in {"https", "http"} or (parts.scheme == "http" and not self.trusted):
+            raise SourceError(f"{self.shown}: only https is fetched; {ALLOW} lists the hosts that are exempt")
+        self.secure = parts.scheme == "https"
+        self.port = port or (443 if self.secure else 80)
+        self.target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+        self.path = parts.path
+
+    def connect(self) -> http.client.HTTPConnection:
+        """A connection to the address as it was checked.
+
+        Raises:
+            OSError: if it cannot be made.
+            SourceError: if the host is not public.
+        """
+        plain = socket.create_connection((self._checked(), self.port), timeout=self.timeout_s)
+        connection = http.client.HTTPConnection(self.host, self.port, timeout=self.timeout_s)
+        if self.secure:
+            plain = ssl.create_default_context().wrap_socket(plain, server_hostname=self.host)
+        connection.sock = plain
+        return connection
+
+    def _checked(self) -> str:
+        """The host's first address, if every one of them is public.
+
+        Raises:
+            SourceError: if any is private, loopback, link-local or otherwise reserved.
+        """
+        found = sorted(
+            {str(i[4][0]) for i in socket.getaddrinfo(self.host, self.port, type=socket.SOCK_STREAM)}
+        )
+        for address in found:
+            ip = ipaddress.ip_address(address)
+            inner = getattr(ip, "ipv4_mapped", None) or getattr(ip, "sixtofour", None) or ip
+            if not self.trusted and not (ip.is_global and inner.is_global):
+                raise SourceError(f"{self.shown}: {address} is not public; {ALLOW} lists exempt hosts")
+        return found[0]
+
+
 class WebRoot:
     """A root with a single file."""
 
     def __init__(self, url: str) -> None:
-        parts = urlsplit(url)
         self.url = url
-        self.host = parts.hostname or ""
-        self.trusted = self.host in os.environ.get(ALLOW, "").split(",")
-        if parts.scheme != "https" and not self.trusted:
-            raise SourceError(f"{url}: only https is fetched; {ALLOW} lists the hosts that are exempt")
-        self.secure = parts.scheme == "https"
-        self.port = parts.port or (443 if self.secure else 80)
-        self.target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
-        self.name = unquote(PurePosixPath(parts.path).name) or "index"
+        self._address = Address(url)
+        self.name = unquote(PurePosixPath(self._address.path).name) or "index"
 
     def list(self) -> Iterator[Listed]:
         """The file, with its size as the server tells it."""
@@ -79,8 +132,8 @@ class WebRoot:
 
     def _request(self, method: str) -> tuple[http.client.HTTPConnection, http.client.HTTPResponse]:
         try:
-            connection = self._connect()
-            connection.request(method, self.target, headers={"User-Agent": "infinity-assets"})
+            connection = self._address.connect()
+            connection.request(method, self._address.target, headers={"User-Agent": "infinity-assets"})
             response = connection.getresponse()
         except (OSError, http.client.HTTPException) as error:
             raise SourceError(f"{self.url}: {error}") from error
@@ -88,28 +141,3 @@ class WebRoot:
             connection.close()
             raise SourceError(f"{self.url}: answered {response.status}; redirects are not followed")
         return connection, response
-
-    def _connect(self) -> http.client.HTTPConnection:
-        address = self._address()
-        plain = socket.create_connection((address, self.port), timeout=TIMEOUT_S)
-        connection = http.client.HTTPConnection(self.host, self.port, timeout=TIMEOUT_S)
-        if self.secure:
-            plain = ssl.create_default_context().wrap_socket(plain, server_hostname=self.host)
-        connection.sock = plain
-        return connection
-
-    def _address(self) -> str:
-        """The host's first address, if every one of them is public.
-
-        Raises:
-            SourceError: if any is private, loopback, link-local or otherwise reserved.
-        """
-        found = sorted(
-            {str(i[4][0]) for i in socket.getaddrinfo(self.host, self.port, type=socket.SOCK_STREAM)}
-        )
-        for address in found:
-            ip = ipaddress.ip_address(address)
-            inner = getattr(ip, "ipv4_mapped", None) or getattr(ip, "sixtofour", None) or ip
-            if not self.trusted and not (ip.is_global and inner.is_global):
-                raise SourceError(f"{self.url}: {address} is not public; {ALLOW} lists exempt hosts")
-        return found[0]

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from infinity_assets.automation.webhook import WEBHOOK
 from infinity_assets.orchestration import jobs
 from infinity_assets.quality.contract import load_contract
 from infinity_assets.readers import READERS
@@ -48,7 +49,7 @@ def test_the_tables_of_settings_source_keys_and_jobs_are_complete():
     """Lost otherwise: a setting that nobody finds."""
     told = {code(row[0])[0] for row in table("docs/engineer.md", "Settings")}
     names = {*Settings.model_fields} - {"ram_plus"} | {f"ram_plus_{n}" for n in RamPlusSettings.model_fields}
-    assert told == {f"INFINITY_{name.upper()}" for name in names} | {ALLOW}
+    assert told == {f"INFINITY_{name.upper()}" for name in names} | {ALLOW, WEBHOOK}
     keys = {code(row[0])[0] for row in table("docs/engineer.md", "Add a source")}
     assert keys == set(SourceSpec.model_fields)
     listed = {code(row[0])[0] for row in table("docs/engineer.md", "Run from Dagster")}
