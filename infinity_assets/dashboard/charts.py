@@ -1,4 +1,4 @@
-"""Charts of figures. A mark with an ``address`` opens it; names from outside are data, never markup."""
+"""Charts of figures. A mark opens its ``address``, and *back* leads here; names are data, never markup."""
 
 from __future__ import annotations
 

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, Literal
+from typing import Any
 
-import altair as alt
 import polars as pl
 import streamlit as st
 
@@ -43,12 +42,6 @@ def table(rows: pl.DataFrame, shares: tuple[str, ...] = (), **titles: str) -> No
     for name in (name for name in rows.columns if name.startswith(ADDRESS)):
         columns[name] = st.column_config.LinkColumn("samples", display_text="open ↗", width="small")
     st.dataframe(plain(rows), column_config=columns, hide_index=True, width="stretch")
-
-
-def show(chart: alt.Chart | alt.LayerChart, width: Literal["stretch", "content"] = "stretch") -> None:
-    """A chart whose marks open their samples beside the dashboard, which keeps its place."""
-    chart.usermeta = {"embedOptions": {"loader": {"target": "_blank", "rel": "noreferrer"}}}
-    st.altair_chart(chart, width=width)
 
 
 def counts(figures: Mapping[str, str | int]) -> None:

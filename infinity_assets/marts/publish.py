@@ -28,17 +28,21 @@ class Quality:
         return [test for test in self.tests if not test["passed"]]
 
 
-def publish_quality(platform: Platform) -> Quality:
+def publish_quality(platform: Platform, plainly: bool = False) -> Quality:
     """Publish a snapshot with its marts and its page; the current one, where nothing changed since.
 
     Failed tests are results, not errors: the snapshot that shows them is published.
+
+    Args:
+        platform: settings, store, catalogue and policy.
+        plainly: without dbt even where there is one, which takes seconds to start; the marts are the same.
 
     Raises:
         CatalogueError: if the settings name a dbt that is no program.
         StoreError: if a model or a test did not run, or another process is publishing.
     """
     settings = platform.settings
-    dbt = find_dbt(settings.dbt)
+    dbt = None if plainly else find_dbt(settings.dbt)
     before = current_snapshot(settings.home)
 
     def finish(folder: Path, number: int) -> None:

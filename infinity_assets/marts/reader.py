@@ -41,6 +41,7 @@ class Marts:
         for statement in (
             f"set allowed_directories = [{', '.join(readable)}]",
             "set enable_external_access = false",
+            "set python_enable_replacements = false",
             "set lock_configuration = true",
         ):
             self._database.execute(statement)
@@ -73,6 +74,8 @@ class Marts:
             return pl.DataFrame(found.pl())
         except duckdb.InterruptException:
             raise StoreError(f"this took longer than {self.seconds:g} s; ask for less") from None
+        except duckdb.PermissionException as error:
+            raise StoreError(f"{self.folder.name}: nothing but this snapshot is read") from error
         except duckdb.IOException as error:
             raise StoreError(f"{self.folder.name}: this snapshot is gone; load the page again") from error
         finally:

@@ -7,7 +7,7 @@ import streamlit as st
 
 from infinity_assets.dashboard import charts
 from infinity_assets.dashboard.opened import View
-from infinity_assets.dashboard.shown import counts, linked, plain, show, table
+from infinity_assets.dashboard.shown import counts, linked, plain, table
 from infinity_assets.marts import figures
 
 
@@ -24,7 +24,7 @@ def coverage(view: View) -> None:
         types,
         lambda row: view.link.kept(source=row["source"], question_type=row["question_type"]),
     )
-    show(charts.grid(plain(rows), "source"))
+    st.altair_chart(charts.grid(plain(rows), "source"))
     st.subheader("Tags by type of question")
     tags = linked(
         figures.coverage(view.marts, view.sources),
@@ -33,7 +33,7 @@ def coverage(view: View) -> None:
     if tags.is_empty():
         st.info("No sample has a tag.")
         return
-    show(charts.grid(plain(tags), "tag"))
+    st.altair_chart(charts.grid(plain(tags), "tag"))
     st.subheader("The largest holes")
     st.caption(
         "Pairs that no sample has, and how many would if types were spread over tags as they are over all."
@@ -70,7 +70,7 @@ def mixes(view: View) -> None:
     long = rows.unpivot(
         on=["asked_share", "realised_share"], index=["category"], variable_name="of", value_name="share"
     ).with_columns(pl.col("of").str.strip_suffix("_share"))
-    show(charts.asked_and_realised(plain(linked(long, lambda _: of_stage))))
+    st.altair_chart(charts.asked_and_realised(plain(linked(long, lambda _: of_stage))))
     shares = ("asked_share", "realised_share")
     table(linked(rows.drop("training_stage"), lambda _: of_stage), shares=shares)
     st.subheader("By source")
@@ -112,7 +112,7 @@ def cost(view: View) -> None:
     )
     found = linked(rows, lambda row: view.link.rows(row["stage"], row["source"]))
     if paid:
-        show(charts.cost(plain(found.filter(pl.col("cost_per_kept") > 0))))
+        st.altair_chart(charts.cost(plain(found.filter(pl.col("cost_per_kept") > 0))))
     else:
         st.caption("Rules cost nothing. A model's price stands in engines.yaml.")
     table(found)

@@ -10,7 +10,7 @@ import streamlit as st
 
 from infinity_assets.dashboard import charts
 from infinity_assets.dashboard.opened import View
-from infinity_assets.dashboard.shown import counts, linked, plain, show, table
+from infinity_assets.dashboard.shown import counts, linked, plain, table
 from infinity_assets.marts import figures
 from infinity_assets.preview.pages import printable
 
@@ -43,7 +43,7 @@ def checks(view: View) -> None:
         .then(pl.lit("failed"))
         .otherwise(pl.lit("look"))
     )
-    show(charts.check_heat(plain(linked(heat, partial(_of_check, view)))), width="content")
+    st.altair_chart(charts.check_heat(plain(linked(heat, partial(_of_check, view)))), width="content")
     with st.expander("All checks"):
         table(
             found.select(

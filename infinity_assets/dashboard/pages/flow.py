@@ -7,7 +7,7 @@ import streamlit as st
 
 from infinity_assets.dashboard import charts
 from infinity_assets.dashboard.opened import View
-from infinity_assets.dashboard.shown import linked, plain, show, table
+from infinity_assets.dashboard.shown import linked, plain, table
 from infinity_assets.marts import figures
 
 
@@ -17,7 +17,7 @@ def health(view: View) -> None:
     rows = linked(
         figures.health(view.marts, view.sources), lambda row: view.link.rows(row["stage"], row["partition"])
     )
-    show(charts.health(plain(rows)))
+    st.altair_chart(charts.health(plain(rows)))
     with st.expander("As a table"):
         table(rows.drop("place"), shares=("kept_share",), partition="source", kept_share="kept, share")
 
@@ -31,7 +31,7 @@ def funnel(view: View) -> None:
         on=list(verdicts), index=["stage", "place"], variable_name="verdict", value_name="rows"
     )
     bars = linked(long, lambda row: view.link.rows(row["stage"], view.only, verdicts[row["verdict"]]))
-    show(charts.funnel(plain(bars)))
+    st.altair_chart(charts.funnel(plain(bars)))
     st.subheader("Reasons")
     rows = figures.reasons(view.marts, view.sources).filter(pl.col("stage") != "mixed")
     if rows.is_empty():
@@ -45,7 +45,7 @@ def funnel(view: View) -> None:
         summed.with_columns(became=pl.col("verdict").replace(names)),
         lambda row: view.link.rows(row["stage"], view.only, row["verdict"], row["reason"]),
     )
-    show(charts.reasons(plain(summed)))
+    st.altair_chart(charts.reasons(plain(summed)))
     st.subheader("Reasons by source")
     by_source = linked(
         rows,

@@ -7,7 +7,7 @@ import streamlit as st
 
 from infinity_assets.dashboard import charts
 from infinity_assets.dashboard.opened import View
-from infinity_assets.dashboard.shown import linked, plain, show, table
+from infinity_assets.dashboard.shown import linked, plain, table
 from infinity_assets.marts import figures
 
 
@@ -27,7 +27,7 @@ def drift(view: View) -> None:
             rows.with_columns(share_of=pl.concat_str("stage", "partition", "code", separator=" · ")),
             lambda row: view.link.share(row["stage"], row["partition"], row["measure"], row["code"]),
         )
-        show(charts.drift(plain(moved.head(30))))
+        st.altair_chart(charts.drift(plain(moved.head(30))))
         with st.expander("As a table"):
             table(moved.drop("share_of", "since"), shares=("before", "now", "moved"))
     st.subheader("Checks of drift")
@@ -55,7 +55,7 @@ def contamination(view: View) -> None:
     planned = rows.filter(pl.col("drops"))["planned"].sum()
     if planned:
         st.error(f"{planned:,} samples that hold an item are still planned in a mix.")
-    show(charts.contamination(plain(found)))
+    st.altair_chart(charts.contamination(plain(found)))
     table(
         found.drop("example", "samples"), found="samples found", found_items="items found", items="of items"
     )
@@ -74,7 +74,7 @@ def licences(view: View) -> None:
         on=list(stages.values()), index="licence", variable_name="of", value_name="rows"
     )
     bars = linked(long, lambda row: view.link.explore(licence=row["licence"], source=view.only))
-    show(charts.licences(plain(bars)))
+    st.altair_chart(charts.licences(plain(bars)))
     found = linked(
         rows.drop("of_licence", "example"),
         lambda row: view.link.explore(licence=row["licence"], source=row["source"]),
