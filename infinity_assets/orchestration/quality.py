@@ -14,7 +14,7 @@ import dagster as dg
 
 from infinity_assets.errors import InfinityError
 from infinity_assets.marts.dbt import promises
-from infinity_assets.marts.narrow import NARROW, NARROW_VERSION
+from infinity_assets.marts.narrow import NARROW_VERSION
 from infinity_assets.orchestration.groups import LEADS, QUALITY, code_version
 from infinity_assets.orchestration.links import Links
 from infinity_assets.orchestration.metadata import Metadata, markdown_table
@@ -24,14 +24,14 @@ from infinity_assets.platform import Platform
 SNAPSHOT: Final = "quality_snapshot"
 MARTS: Final = "quality_marts"
 
-#: Tables that are published by the step of another asset, and are no asset.
-_NO_ASSET: Final = frozenset({"contamination"})
+#: All tables are read; every other asset leads to these, and an edge from each would hide the graph.
+_LAST: Final = ("filtered", "mixed")
 
 
 def quality_assets() -> dg.AssetsDefinition:
     """Both assets, without partitions."""
     every = dg.AllPartitionMapping()
-    deps = [dg.AssetDep(name, partition_mapping=every) for name in NARROW if name not in _NO_ASSET]
+    deps = [dg.AssetDep(name, partition_mapping=every) for name in _LAST]
     common: dict[str, Any] = {
         "group_name": QUALITY,
         "owners": [LEADS],
