@@ -24,8 +24,8 @@ from infinity_assets.stages.synthesized.schema import LINES_CHECK, LINES_PROMISE
 from infinity_assets.stages.tag_associations.schema import HIT_RATE_CHECK, HIT_RATE_PROMISE
 
 DRIFT_CHECKS: Final = {
-    "drop_rate_drift": "the share of rows lost to any one reason is about that of the last materialization",
-    "language_drift": "the share of any one language is about that of the last materialization",
+    "drop_rate_drift": "the share of rows lost to any one reason is about that of the last version",
+    "language_drift": "the share of any one language is about that of the last version",
 }
 #: Types of a contract's checks that look at one column at a time, and the two checks that they become.
 COLUMN_TYPES: Final = frozenset({"schema", "not_null", "in_set", "regex", "range"})

@@ -19,9 +19,7 @@ from infinity_assets.orchestration.progress import Listener, StageEvent
 from infinity_assets.orchestration.resources import PLATFORM, PROGRESS
 from infinity_assets.orchestration.shard_jobs import job_metadata, shard_jobs
 from infinity_assets.platform import Platform
-from infinity_assets.quality.audit import CheckResult
 from infinity_assets.quality.contract import load_contract
-from infinity_assets.quality.drift import drift
 from infinity_assets.sharding.pool import run_elsewhere
 from infinity_assets.stages.publish import CriticalCheckFailed, StageResult
 from infinity_assets.store.tables import TableSpec
@@ -171,7 +169,6 @@ def _materialized(
     links: Links,
 ) -> "dg.MaterializeResult[Any]":
     result = output.result
-    checks = [*result.checks, *_drift(context.instance, stage, output, partition)]
     metadata = materialization_metadata(result, seconds, links) | output.metadata
     if output.languages is not None:
         metadata["languages"] = dg.MetadataValue.json(dict(output.languages))
@@ -180,7 +177,7 @@ def _materialized(
         metadata=metadata,
         data_version=dg.DataVersion(result.published.data_version),
         check_results=check_results(
-            stage.name, partition, load_contract(stage.contract), checks, links, context.run.run_id
+            stage.name, partition, load_contract(stage.contract), result.checks, links, context.run.run_id
         ),
     )
 
@@ -206,29 +203,3 @@ def _failed_checks(
     for stage in stages:
         own = [check for check in error.checks if check.table == stage.contract]
         yield from check_results(stage.name, partition, load_contract(stage.contract), own, links, run_id)
-
-
-def _drift(
-    instance: dg.DagsterInstance, stage: StageAsset, output: StageOutput, partition: str
-) -> list[CheckResult]:
-    counts = output.result.counts
-    current: dict[str, Any] = {"rows": counts.rows, "reasons": dict(counts.reasons)}
-    if output.languages is not None:
-        current["languages"] = dict(output.languages)
-    results = drift(load_contract(stage.contract), _last(instance, stage.name, partition), current)
-    return [r for r in results if r.name in stage.extra_checks]
-
-
-def _last(instance: dg.DagsterInstance, asset: str, partition: str) -> dict[str, Any] | None:
-    """Rows, reasons and languages of the partition's last materialization; None where there is none."""
-    of = [partition] if partition != WHOLE else None
-    where = dg.AssetRecordsFilter(dg.AssetKey(asset), asset_partitions=of)
-    records = instance.fetch_materializations(where, limit=1).records
-    event = records[0].asset_materialization if records else None
-    if event is None or "dagster/row_count" not in event.metadata:
-        return None
-    known: dict[str, Any] = {"rows": event.metadata["dagster/row_count"].value}
-    for name in ("reasons", "languages"):
-        if name in event.metadata:
-            known[name] = event.metadata[name].value
-    return known

@@ -172,7 +172,7 @@ Check = Annotated[
 
 
 class DriftLimits(_Model):
-    """How far a share may move from one materialization to the next before a warning, as a fraction of 1."""
+    """How far a share may move from one version to the next before a warning, as a fraction of 1."""
 
     drop_rate: float = Field(default=0.05, gt=0, le=1)  #: share of rows lost to any one reason
     language_share: float = Field(default=0.10, gt=0, le=1)  #: share of any one language
@@ -187,7 +187,7 @@ class Contract(_Model):
     description: str
     key: str  #: column that names a row in reports
     checks: tuple[Check, ...] = Field(min_length=1)
-    drift: DriftLimits = DriftLimits()
+    drift: DriftLimits | None = None  #: null where shares are not compared with those of the last version
 
     @model_validator(mode="after")
     def _names_are_unique(self) -> Contract:

@@ -15,6 +15,7 @@ import pyarrow as pa
 from infinity_assets.errors import AuditFailed
 from infinity_assets.quality.audit import CheckResult, Facts, audit
 from infinity_assets.quality.contract import load_contract
+from infinity_assets.quality.drift import drift
 from infinity_assets.quality.engines import EngineName
 from infinity_assets.stages.verdicts import DROP, KEEP, QUARANTINE
 from infinity_assets.store.tables import Published, Shard, Store, Transaction
@@ -185,7 +186,9 @@ def publish(
         staged = previews.enter_context(transaction.preview(shards))
         part = None if fresh is None else previews.enter_context(transaction.preview(fresh))
         audited = audit(contract, transaction.spec.schema, staged, facts, part, engine=engine)
-        checks = (*audited, *further_checks)
+    now = count(shards, rows_in)
+    shares = drift(contract, _shares(transaction.base), _as_shares(now, notes or {}))
+    checks = (*audited, *shares, *further_checks)
     keep_checks(transaction.store, transaction.spec.name, transaction.partition, run_id, checks)
     if any(not c.passed and c.blocking for c in checks):
         raise CriticalCheckFailed(transaction.spec.name, transaction.partition, checks)
@@ -199,9 +202,17 @@ def publish(
     )
     kept = [i for s in shards for i in s.stats.get("kept", [])][:EXAMPLES]
     dropped = [i for s in shards for i in s.stats.get("dropped", [])][:EXAMPLES]
-    return StageResult(
-        published, committed, count(shards, rows_in), checks, tuple(kept), tuple(dropped), dict(notes or {})
-    )
+    return StageResult(published, committed, now, checks, tuple(kept), tuple(dropped), dict(notes or {}))
+
+
+def _shares(base: Published | None) -> dict[str, Any] | None:
+    """What drift compares with: the version that is published now."""
+    return None if base is None else _as_shares(count(base.shards, base.rows), base.notes)
+
+
+def _as_shares(counts: Counts, notes: Mapping[str, Any]) -> dict[str, Any]:
+    found: dict[str, Any] = {"rows": counts.rows, "reasons": counts.reasons}
+    return found | ({"languages": notes["languages"]} if "languages" in notes else {})
 
 
 def _never_audited(transaction: Transaction, shards: Sequence[Shard], contract: str) -> list[Shard] | None:
