@@ -54,7 +54,10 @@ def kubeconfig(tmp_path: Path) -> Iterator[Here]:
     mounts = tuple(_mounts(os.environ.get("INFINITY_TEST_MOUNTS", "")))
     given = os.environ.get("KUBECONFIG")
     if given:
-        yield Here(Path(given), namespace, image, mounts, None)
+        # Where pods find it too: runs in pods launch Jobs with it.
+        path = tmp_path / "kubeconfig"
+        path.write_text(Path(given).expanduser().read_text())
+        yield Here(path, namespace, image, mounts, None)
         return
     with Double(tmp_path / "cluster") as double:
         yield Here(double.kubeconfig(), namespace, image, mounts, double)

@@ -144,12 +144,13 @@ def deployment(kubeconfig: Here, site: Site) -> Iterator[Deployment]:
     base = site.platform().settings
     ram_plus = {n: str(site.folder / n) for n in ("tags", "thresholds")} | {"device": "cpu"}
     ram_plus["weights"] = str(site.folder / "weights.safetensors")
-    given = {"kubernetes": True, "tagger": "ram_plus", "worker_jobs": FAST}
+    given = {"kubernetes": True, "tagger": "ram_plus", "worker_jobs": FAST, "contracts": "arrow"}
     settings = Settings(
         **(base.model_dump(exclude={"ram_plus"}) | given), ram_plus=RamPlusSettings(**ram_plus)
     )
     env = {f"INFINITY_{k.upper()}": str(getattr(base, k)) for k in ("home", "catalogue", "store")}
     env |= {"INFINITY_KUBERNETES": "true", "INFINITY_TAGGER": "ram_plus", "INFINITY_WORKERS": "1"}
+    env |= {"INFINITY_CONTRACTS": "arrow"}  # the other engine takes seconds to load, in every pod
     env |= {f"INFINITY_RAM_PLUS_{k.upper()}": v for k, v in ram_plus.items()}
     env |= {"INFINITY_WORKER_JOBS": json.dumps(FAST), "PYTHONPATH": f"{site.folder}:{ROOT}"}
     home = site.folder / "dagster"
