@@ -31,9 +31,11 @@ from infinity_assets.lineage.passport import passport
 from infinity_assets.stages.deduped.schema import DEDUPED
 from infinity_assets.stages.duplicate_ledger.schema import DUPLICATE_LEDGER, SAME_PICTURES
 from infinity_assets.stages.exported.schema import exported_spec
+from infinity_assets.stages.filtered.policy import load_policy
 from infinity_assets.stages.filtered.schema import FILTERED
 from infinity_assets.stages.images.schema import IMAGES
 from infinity_assets.stages.mixed.schema import MIXED
+from infinity_assets.stages.publish import keep_policy
 from infinity_assets.stages.raw.schema import RAW
 from infinity_assets.stages.tagged.schema import TAGGED
 from infinity_assets.stages.unified.schema import UNIFIED
@@ -47,6 +49,7 @@ SHARD_ROWS: Final = 10_000
 PLANS: Final = ("3", "4")
 FORMATS: Final = ("llava", "webdataset")
 FILE_LINES: Final = 10_000
+POLICY: Final = load_policy(None)  #: whose limits a passport tells
 EDGES: Final = 20  #: one sample in so many has an edge to an earlier one
 NEIGHBOURS: Final = 10  #: sources that the edges of a source lead to
 
@@ -112,7 +115,8 @@ def ask(store: Store, asked: Sequence[str]) -> dict[str, float]:
 def told(found: Any, sample_id: str) -> None:
     """A passport that leaves stages out would be fast for nothing."""
     stages = {step.stage for step in found.steps}
-    if not {"unified", "deduped", "tagged", "filtered"} <= stages or found.file is None:
+    limits = [limit for step in found.steps for limit in step.limits]
+    if not {"unified", "deduped", "tagged", "filtered"} <= stages or found.file is None or not limits:
         raise RuntimeError(f"{sample_id}: only {sorted(stages)}")
 
 
@@ -132,6 +136,7 @@ def timed(work: Callable[[], Any]) -> float:
 def build(store: Store, sources: int, rows: int) -> list[pa.Array]:
     """All tables; gives each source's sample ids."""
     names = [f"source_{i:03d}" for i in range(sources)]
+    keep_policy(store, POLICY.hash, POLICY.model_dump(mode="json"))
     ids = [hex_ids(np.random.default_rng(i), rows, f"{name}-") for i, name in enumerate(names)]
     for i, name in enumerate(names):
         neighbours = [(i + 1 + k) % sources for k in range(min(NEIGHBOURS, sources - 1))]
@@ -163,9 +168,12 @@ def build_source(store: Store, name: str, ids: pa.Array, neighbours: Sequence[tu
         pictures.append(
             filled(IMAGES, count, {"image_id": shown, **{k: v for k, v in own.items() if k != "sample_id"}})
         )
+        judged = {"policy": pa.array([POLICY.hash] * count)}
         for spec in (DEDUPED, TAGGED):
             decided[spec.name].append(filled(spec, count, own))
-        decided[FILTERED.name].append(filled(FILTERED, count, own | {"measures": measures.slice(0, count)}))
+        decided[FILTERED.name].append(
+            filled(FILTERED, count, own | judged | {"measures": measures.slice(0, count)})
+        )
         edges.append(edges_of(part, places[start : start + count], neighbours))
     made = publish(store, UNIFIED, name, unified, {})
     publish(store, IMAGES, name, pictures, {})
@@ -254,7 +262,8 @@ def build_plan(store: Store, stage: str, names: Sequence[str], ids: Sequence[pa.
                 },
             )
         )
-    notes = {"plan_hash": stage, "lines": line}
+    asked = [{"source": name, "category": "", "asked": 1, "eligible": 1, "realised": 1} for name in names]
+    notes = {"plan_hash": stage, "lines": line, "summary": asked}
     inputs = {f"filtered/{name}": store.require(FILTERED, name).data_version for name in names}
     publish(store, MIXED, stage, tables, inputs, notes=notes)
     first = np.arange(0, line, FILE_LINES)
