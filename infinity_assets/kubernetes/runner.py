@@ -29,7 +29,7 @@ from infinity_assets.kubernetes.job import (
 from infinity_assets.kubernetes.pods import Cause, PodEnd, ShardsFailed
 from infinity_assets.kubernetes.watch import Listener, Outcome, Watch, condition, finished, wait_until_gone
 from infinity_assets.settings import WorkerJobs
-from infinity_assets.sharding.plan import Plan, Task, load_plan
+from infinity_assets.sharding.plan import Plan, Task, open_plan
 from infinity_assets.sharding.pool import OnDeath, OnProgress
 from infinity_assets.store.objects import Objects
 
@@ -144,14 +144,16 @@ class _Work:
 
     def _one_job(self, plan: Plan, memory: str | None) -> tuple[set[str], dict[str, PodEnd]]:
         """Keys of the plan that one Job staged, and how the pods of others ended."""
-        job, theirs = self._running(plan)
-        if job is None:
-            job, theirs = self._made(plan, memory)
+        wanted = {task.key for task in plan.tasks}
+        job = self._running(plan, wanted) or self._made(plan, memory)
         if job is None:
             return plan.marked(self.objects), {}
         name = job["metadata"]["name"]
-        wanted = {task.key for task in plan.tasks}
-        keys = dict(enumerate(task.key for task in theirs.tasks))
+        try:
+            theirs = open_plan(self.objects, job["metadata"]["annotations"][PLAN])
+        except FileNotFoundError:
+            return set(), {}  # another run's, done this moment: look again
+        keys = theirs.keys
         outcome = self._watched(job, len(keys))
         if outcome.gone:
             self.vanished += 1
@@ -159,7 +161,7 @@ class _Work:
                 raise ClusterError(f"Job {name} was deleted while it ran, for the {self.vanished}th time")
             self.jobs.warn(f"Job {name} was deleted while it ran: what is missing runs again")
         # What a Job staged in its last moments it may not have told.
-        staged = {keys[i] for i in outcome.staged} | theirs.marked(self.objects)
+        staged = {keys[i] for i in outcome.staged} | theirs.marked()
         return staged & wanted, {keys[i]: end for i, end in outcome.ends.items() if keys[i] in wanted}
 
     def _watched(self, job: Document, count: int) -> Outcome:
@@ -170,23 +172,23 @@ class _Work:
         mine = self.jobs.mine(job)
         return Watch(self.jobs.cluster, self.jobs.options, listener, name, uid, count, mine).run()
 
-    def _running(self, plan: Plan) -> tuple[Document | None, Plan]:
-        """A Job that works at shards of the same table and partition, with its plan."""
+    def _running(self, plan: Plan, wanted: set[str]) -> Document | None:
+        """A Job that works at shards of the plan, whatever else it works at."""
         for job in self.jobs.cluster.jobs(f"{WORK}={work_of(self.root, plan)}"):
             metadata = job["metadata"]
             if finished(job) or metadata.get("deletionTimestamp"):
                 continue
             try:
-                theirs = load_plan(self.objects, metadata["annotations"][PLAN])
+                theirs = open_plan(self.objects, metadata["annotations"][PLAN])
             except FileNotFoundError:
                 continue  # done this moment
-            if {t.key for t in theirs.tasks} & {t.key for t in plan.tasks}:
+            if wanted & set(theirs.keys):
                 whose = "this run" if self.jobs.mine(job) else f"run {metadata['labels'][RUN]}"
                 self.jobs.tell(f"Job {metadata['name']} of {whose} runs already: waiting for it")
-                return job, theirs
-        return None, plan
+                return job
+        return None
 
-    def _made(self, plan: Plan, memory: str | None) -> tuple[Document | None, Plan]:
+    def _made(self, plan: Plan, memory: str | None) -> Document | None:
         """A new Job of the plan; none where a complete one left nothing to do, or another was quicker."""
         jobs = self.jobs
         policies = jobs.cluster.version() >= INDEX_POLICIES
@@ -204,19 +206,20 @@ class _Work:
         name = job["metadata"]["name"]
         jobs.jobs.append(name)  # before it is made: who is stopped in between takes it away all the same
         for _ in range(TRIES):
+            plan.save(self.objects)  # again: whoever had the same plan may have removed it since
             made = jobs.cluster.create_job(job)
             if made is not None:
                 jobs.tell(f"Job {name}: {len(plan.tasks)} shards, {job['spec']['parallelism']} pods at once")
-                return made, plan
+                return made
             found = jobs.cluster.job(name)
             if found is None:
                 continue
             if found["metadata"].get("deletionTimestamp") is None:
                 if not finished(found):
-                    return found, plan
+                    return found
                 if condition(found, "Complete") and plan.marked(self.objects) >= {t.key for t in plan.tasks}:
                     jobs.tell(f"Job {name} is complete: its shards are staged")
-                    return None, plan
+                    return None
                 jobs.tell(f"Job {name} ended before: made again for what is missing")
                 jobs.cluster.delete_job(name)
             wait_until_gone(jobs.cluster, name, found["metadata"]["uid"], jobs.options)

@@ -136,11 +136,11 @@ def _pods(ends: Sequence[PodEnd]) -> dict[str, Any]:
         dg.TableRecord(
             {
                 "pod": end.pod,
-                "shard": "" if end.index is None else end.index,
+                "shard": "" if end.index is None else str(end.index),
                 "cause": str(end.cause),
                 "phase": end.phase,
                 "reason": end.reason,
-                "exit_code": "" if end.exit_code is None else end.exit_code,
+                "exit_code": "" if end.exit_code is None else str(end.exit_code),
                 "node": end.node,
                 "message": end.message,
                 "log": end.log,

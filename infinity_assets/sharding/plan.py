@@ -1,14 +1,21 @@
-"""The plan of a heavy step: which shards there are, as plain values that any process can read."""
+"""The plan of a heavy step: which shards there are, as plain values that any process can read.
+
+Its file has a line of JSON for each shard, then one that says where they begin, then that line's length.
+A pod reads its own shard of a million, not the others.
+"""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from infinity_assets.store.digests import key_of
 from infinity_assets.store.objects import Objects
+
+#: Bytes of the last line of a plan's file: the length of the line before it, in decimal digits.
+LENGTH: Final = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,45 +43,75 @@ class Plan:
     @property
     def path(self) -> str:
         """Where the plan lies in the store, by its content."""
-        return f"_plans/{self.table}/{self.partition}/{self.hash}.json"
+        return f"_plans/{self.table}/{self.partition}/{self.hash}.plan"
 
     def save(self, objects: Objects) -> None:
         """Write the plan, so that workers on other machines can read it."""
-        tasks = [{"kind": t.kind, "key": t.key, "payload": dict(t.payload)} for t in self.tasks]
-        document = {"table": self.table, "partition": self.partition, "tasks": tasks}
-        objects.put(self.path, json.dumps(document).encode())
-
-    def mark(self, objects: Objects, task: Task) -> None:
-        """Say in the store that a shard is staged, for whoever watches from another machine."""
-        objects.put(f"{self._marks}/{task.key}", b"")
-
-    def marked(self, objects: Objects) -> set[str]:
-        """Keys of the shards that other machines staged."""
-        return set(objects.children(self._marks))
+        lines, offsets = [], [0]
+        for task in self.tasks:
+            line = json.dumps({"kind": task.kind, "key": task.key, "payload": dict(task.payload)}).encode()
+            lines.append(line)
+            offsets.append(offsets[-1] + len(line) + 1)
+        keys = [task.key for task in self.tasks]
+        index = {"table": self.table, "partition": self.partition, "keys": keys, "offsets": offsets}
+        lines.append(json.dumps(index).encode())
+        lines.append(b"%*d" % (LENGTH, len(lines[-1])))
+        objects.put(self.path, b"\n".join(lines))
 
     def discard(self, objects: Objects) -> None:
         """Remove the plan's file and its marks once every shard is staged."""
         objects.delete(self.path)
-        objects.delete_prefix(self._marks)
+        objects.delete_prefix(_marks(self.path))
 
-    @property
-    def _marks(self) -> str:
-        return self.path.removesuffix(".json")
+    def marked(self, objects: Objects) -> set[str]:
+        """Keys of the shards that other machines staged."""
+        return set(objects.children(_marks(self.path)))
 
 
-def load_plan(objects: Objects, path: str) -> Plan:
-    """Read what :meth:`Plan.save` wrote.
+@dataclass(frozen=True, slots=True)
+class PlanFile:
+    """A plan in the store, read as far as it is needed."""
+
+    objects: Objects
+    path: str
+    keys: tuple[str, ...]  #: of its shards, in their order
+    offsets: tuple[int, ...]  #: where each begins, and where the last ends
+
+    def task(self, index: int) -> Task:
+        """One shard.
+
+        Raises:
+            FileNotFoundError: if the plan was discarded meanwhile.
+        """
+        start = self.offsets[index]
+        line = self.objects.get_range(self.path, start, self.offsets[index + 1] - start)
+        if line is None:
+            raise FileNotFoundError(f"{self.path}: no such plan in the store")
+        found = json.loads(line)
+        return Task(found["kind"], found["key"], found["payload"])
+
+    def marked(self) -> set[str]:
+        """See :meth:`Plan.marked`."""
+        return set(self.objects.children(_marks(self.path)))
+
+    def mark(self, key: str) -> None:
+        """Say in the store that a shard is staged, for whoever watches from another machine."""
+        self.objects.put(f"{_marks(self.path)}/{key}", b"")
+
+
+def open_plan(objects: Objects, path: str) -> PlanFile:
+    """What :meth:`Plan.save` wrote.
 
     Raises:
         FileNotFoundError: if there is no such plan.
     """
-    found = objects.get(path)
-    if found is None:
+    end = objects.get_tail(path, LENGTH)
+    tail = None if end is None else objects.get_tail(path, int(end) + 1 + LENGTH)
+    if tail is None:
         raise FileNotFoundError(f"{path}: no such plan in the store")
-    document = json.loads(found)
-    tasks: Sequence[Mapping[str, Any]] = document["tasks"]
-    return Plan(
-        document["table"],
-        document["partition"],
-        tuple(Task(t["kind"], t["key"], t["payload"]) for t in tasks),
-    )
+    index = json.loads(tail[: -LENGTH - 1])
+    return PlanFile(objects, path, tuple(index["keys"]), tuple(index["offsets"]))
+
+
+def _marks(path: str) -> str:
+    return path.removesuffix(".plan")

@@ -16,7 +16,7 @@ from contextlib import suppress
 from importlib import import_module
 from typing import Any
 
-from infinity_assets.sharding.plan import Task, load_plan
+from infinity_assets.sharding.plan import Task, open_plan
 from infinity_assets.store.objects import Objects
 
 #: How a worker process ends whose shard raised an error, after it printed it; any other code is a death.
@@ -76,10 +76,10 @@ def main(argv: list[str]) -> int:
 
 def _shard(root: str, path: str, index: int) -> int:
     try:
-        objects = Objects(root)
-        plan = load_plan(objects, path)
-        run_task(root, plan.tasks[index])
-        plan.mark(objects, plan.tasks[index])
+        plan = open_plan(Objects(root), path)
+        task = plan.task(index)
+        run_task(root, task)
+        plan.mark(task.key)
         return 0
     except BaseException:
         traceback.print_exc()

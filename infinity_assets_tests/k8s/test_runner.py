@@ -18,7 +18,7 @@ from infinity_assets.kubernetes.pods import Cause, ShardsFailed
 from infinity_assets.kubernetes.runner import IndexedJobs
 from infinity_assets.kubernetes.watch import finished
 from infinity_assets.settings import WorkerJobs
-from infinity_assets.sharding.plan import Plan, Task
+from infinity_assets.sharding.plan import Plan, Task, open_plan
 from infinity_assets.store.objects import Objects
 from infinity_assets_tests.k8s.conftest import ROOT, Here
 from infinity_assets_tests.k8s.double.api import Double
@@ -339,8 +339,9 @@ def test_a_job_that_ended_before_is_believed_only_where_its_shards_are_staged(be
     bench.run(bench.jobs(), tasks)
     assert {tries for _, tries in bench.results().values()} == {2}, "marks were gone with the plan"
     objects = Objects(bench.root)
+    plan.save(objects)
     for task in tasks:
-        plan.mark(objects, task)
+        open_plan(objects, plan.path).mark(task.key)
     bench.run(bench.jobs("run-b"), tasks)
     assert {tries for _, tries in bench.results().values()} == {2}, "staged: nothing ran"
 

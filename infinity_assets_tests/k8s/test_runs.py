@@ -32,7 +32,7 @@ from infinity_assets_tests.k8s.conftest import ROOT, Here
 
 #: In pods of shards: a tagger that sees a cat everywhere; all wait as long as the file ``hold`` is there.
 STAND_INS = """
-import sys, time, types
+import os, sys, time, types
 from pathlib import Path
 
 class Tagger:
@@ -50,6 +50,10 @@ if "infinity_assets.sharding.worker" in sys.orig_argv:
         told.write("x")
     while (folder / "hold").exists():
         time.sleep(0.05)
+    if (folder / "fail").exists():
+        print("0.jsonl, row 7: no space left on device")
+        sys.stdout.flush()
+        os._exit(42)
 """
 FAST = {
     "poll_s": 0.1,
@@ -268,6 +272,28 @@ def test_jobs_of_a_run_that_is_over_are_reaped_and_no_others(deployment: Deploym
     deployment.wait_for(lambda: not cluster.pods(names[0]))
     for name in names[1:]:
         cluster.delete_job(name)
+
+
+def test_a_failed_run_tells_of_its_pods_and_the_next_one_goes_on(deployment: Deployment) -> None:
+    """Lost otherwise: whoever wakes at night reads `failed indexes`, and looks for pods that are gone."""
+    (deployment.site.folder / "fail").touch()
+    job = deployment.definitions.resolve_job_def("ingest")
+
+    def run() -> dg.ExecuteInProcessResult:
+        return job.execute_in_process(
+            partition_key="dots", instance=deployment.instance, raise_on_error=False
+        )
+
+    failed = run()
+    (event,) = failed.get_step_failure_events()
+    failure = event.step_failure_data.user_failure_data
+    assert failure is not None
+    told = failure.metadata["failed_pods"].records[0].data
+    assert told["cause"] == "code error" and told["phase"] == "Failed" and told["exit_code"] == "42"
+    assert told["log"] == "0.jsonl, row 7: no space left on device"
+    assert deployment.jobs(failed.run_id) == []
+    (deployment.site.folder / "fail").unlink()
+    assert run().success
 
 
 def decide(home: str, settings: Settings, source: str) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from infinity_assets.sharding.plan import Plan, Task, load_plan
+from infinity_assets.sharding.plan import Plan, Task, open_plan
 from infinity_assets.sharding.pool import run_plan, spread
 from infinity_assets.store.objects import Objects
 
@@ -21,7 +21,7 @@ from infinity_assets.store.objects import Objects
 
 def act(root, key, payload):
     how = payload["how"]
-    plans = [p.name for p in Path(root).glob("_plans/**/*.json")]
+    plans = [p.name for p in Path(root).glob("_plans/**/*.plan")]
     if how == "exit":
         os._exit(7)
     if how == "kill":
@@ -120,7 +120,9 @@ def test_one_shard_of_a_stored_plan_runs_by_its_number_on_any_machine(workers: P
     objects = Objects(str(tmp_path / "store"))
     plan = Plan("table", "part", (act("first"), act("second"), act("third", "raise")))
     plan.save(objects)
-    assert load_plan(objects, plan.path) == plan
+    stored = open_plan(objects, plan.path)
+    assert tuple(stored.task(i) for i in range(3)) == plan.tasks
+    assert list(stored.keys) == [task.key for task in plan.tasks] and stored.marked() == set()
     code = f"import sys; sys.path.insert(0, {str(workers)!r}); {KINDS.strip().replace(chr(10), '; ')}; "
     code += "sys.argv[0] = 'worker'; sys.exit(worker.main(sys.argv[1:]))"
 
@@ -129,7 +131,7 @@ def test_one_shard_of_a_stored_plan_runs_by_its_number_on_any_machine(workers: P
         return subprocess.run([sys.executable, *command, *where], capture_output=True, text=True, check=False)
 
     assert run("-c", code, index="1").returncode == 0
-    assert objects.children("results") == ["second"]
+    assert objects.children("results") == ["second"] and plan.marked(objects) == {"second"}
     failed = run("-c", code, index="2")
     assert failed.returncode != 0 and "no space left on device" in failed.stderr
     unknown = run("-m", "infinity_assets.sharding.worker", index="0")
@@ -137,8 +139,8 @@ def test_one_shard_of_a_stored_plan_runs_by_its_number_on_any_machine(workers: P
 
 
 def test_a_plan_that_is_not_there_is_told_by_name(tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError, match=r"_plans/none\.json: no such plan in the store"):
-        load_plan(Objects(str(tmp_path)), "_plans/none.json")
+    with pytest.raises(FileNotFoundError, match=r"_plans/none\.plan: no such plan in the store"):
+        open_plan(Objects(str(tmp_path)), "_plans/none.plan")
 
 
 def test_items_keep_their_order_whoever_does_them() -> None:
