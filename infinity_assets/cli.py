@@ -358,6 +358,7 @@ def demo(home: Home = Path("demo_home"), workers: Workers = 2) -> None:
     from infinity_assets.console import print_failures, print_score, print_summary, run_with_progress
     from infinity_assets.demo.defects import score
     from infinity_assets.demo.home import demo_settings, prepare_demo
+    from infinity_assets.marts.publish import publish_quality
     from infinity_assets.platform import Platform
     from infinity_assets.reporting import collect_stats, verdict_rows
 
@@ -367,7 +368,9 @@ def demo(home: Home = Path("demo_home"), workers: Workers = 2) -> None:
     print_summary(collect_stats(platform.store, platform.catalogue))
     print_score(score(truth, verdict_rows(platform)))
     print_failures(report)
-    print("\nTo look at it: make ui")
+    quality = publish_quality(platform, plainly=True)
+    print(f"\nQuality of all sources: {quality.snapshot.page}")
+    print(f"To look at it: make ui, and make dashboard ({platform.settings.dashboard_url})")
     if not report.ok:
         raise typer.Exit(1)
 
