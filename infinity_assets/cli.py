@@ -274,6 +274,38 @@ def quality(home: Home, catalogue: CatalogueFolder, mixes: Mixes = None, workers
         raise typer.Exit(1)
 
 
+@app.command()
+@_told
+def release(
+    name: Annotated[str, typer.Argument(help="For example 2026-11; a-z, 0-9, '.', '_' and '-'.")], home: Home
+) -> None:
+    """Keep the version of every table that is published now, for ever, under a name."""
+    from infinity_assets.settings import Settings
+    from infinity_assets.store.retention import release as keep
+    from infinity_assets.store.tables import Store
+
+    found = keep(Store(Settings(home=home).store_root), name)
+    print(f"release {name}: {sum(map(len, found.values()))} versions of {len(found)} tables are kept")
+
+
+@app.command()
+@_told
+def clean(
+    home: Home,
+    catalogue: CatalogueFolder,
+    days: Annotated[
+        int, typer.Option(envvar="INFINITY_RETENTION_DAYS", min=0, help="Age from which they are old.")
+    ] = 30,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Remove nothing; say what would be.")] = False,
+) -> None:
+    """Remove old versions of tables and old runs of Dagster, but what a release or a table refers to."""
+    from infinity_assets.console import clean_with_report
+    from infinity_assets.platform import Platform
+    from infinity_assets.settings import Settings
+
+    clean_with_report(Platform(Settings(home=home, catalogue=catalogue)), days, dry_run)
+
+
 @sources_app.command("check")
 @_told
 def check_sources(catalogue: CatalogueFolder) -> None:

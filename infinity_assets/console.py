@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import polars as pl
@@ -100,6 +101,24 @@ def backfill_with_progress(
         done, total = place
         print(f"stopped: {done} of {total} runs are done; the same command goes on", file=sys.stderr)
         raise
+
+
+def clean_with_report(platform: Platform, days: int, dry_run: bool) -> None:
+    """Remove old versions and runs, or say what would be removed: a line for each table that has any."""
+    from infinity_assets.orchestration.instance import open_instance
+    from infinity_assets.orchestration.retention import clean_store, prune_runs
+
+    age, versions = timedelta(days=days), 0
+    for one in clean_store(platform, age, dry_run=dry_run):
+        versions += one.removed
+        if one.why_not:
+            print(f"{one.table} of {one.partition}: left alone: {one.why_not}")
+        elif one.removed:
+            freed = "" if one.bytes is None else f", {one.bytes:,} bytes"
+            print(f"{one.table} of {one.partition}: {one.removed} versions{freed}; {one.kept} stay")
+    with open_instance(platform.settings.home) as instance:
+        runs = prune_runs(platform, instance, age, dry_run=dry_run)
+    print(f"{'would be removed' if dry_run else 'removed'}: versions: {versions}, runs: {runs}")
 
 
 def _duration(seconds: float) -> str:

@@ -14,6 +14,7 @@ from infinity_assets.automation.alerts import failed_checks_alert
 from infinity_assets.automation.benchmarks import benchmarks_read
 from infinity_assets.automation.mornings import each_morning
 from infinity_assets.automation.reaper import reap_jobs
+from infinity_assets.automation.retention import retention, weekly_retention
 from infinity_assets.automation.tail import automated, mixes_follow
 from infinity_assets.automation.upstream import upstream_changed
 from infinity_assets.orchestration import jobs
@@ -82,11 +83,12 @@ def platform_defs(platform: Platform, listener: Listener = nobody) -> dg.Definit
                 quality_assets(),
             ],
         ),
-        jobs=list(by_name.values()),
+        jobs=[*by_name.values(), retention],
         schedules=[
             schedules.nightly(platform, sources, by_name),
             schedules.weekly_full_check(sources, by_name),
             each_morning(),
+            weekly_retention(),
         ],
         sensors=[
             sensors.converge(platform, sources, by_name),

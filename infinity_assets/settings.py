@@ -131,10 +131,9 @@ class Settings(BaseSettings):
     tagger_gpu_class: str | None = None  #: of a step that runs RAM++
     vllm_gpu_class: str | None = None  #: of a step that starts a vLLM server
     ram_plus: RamPlusSettings = Field(default_factory=RamPlusSettings)
-    contracts: Literal["great_expectations", "arrow"] = (
-        "great_expectations"  #: judges rows
-    )
+    contracts: Literal["great_expectations", "arrow"] = "great_expectations"  #: judges rows
     dbt: Path | None = None  #: the program dbt; see ``make quality`` where there is none beside Python
+    retention_days: int = Field(default=30, ge=1)  #: age at which old versions and runs are removed
     preview_url: str = "http://127.0.0.1:3001"  #: where the sample pages are served
     index: Path | None = None  #: folder of the explorer's index; ``<home>/explorer`` if unset
     dashboard_url: str = "http://127.0.0.1:3002"  #: where the dashboard is served
