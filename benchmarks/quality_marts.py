@@ -2,14 +2,17 @@
 
 ``--rows 43000000`` is the real size (Infinity-MM, arXiv 2410.18558). What is simulated is the snapshot;
 dbt, its models and its tests are the real ones. Each sample has its row in ``unified``, ``deduped``,
-``tagged`` and ``filtered`` as far as it gets, and a quarter of the kept ones a line of a mix.
+``tagged`` and ``filtered`` (with 17 measures) as far as it gets, and a quarter of the kept ones a line of a
+mix; each check has 30 outcomes for each source. Then every page of the dashboard is drawn over it, and timed.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import shutil
+import subprocess
 import sys
 import tempfile
 import time
@@ -20,15 +23,30 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from benchmarks._common import report, spend
-from infinity_assets.marts.dbt import build_marts, find_dbt
-from infinity_assets.marts.narrow import NARROW
+from benchmarks._common import REPOSITORY, report, spend
+from infinity_assets.marts.dbt import BUILT, build_marts, find_dbt
+from infinity_assets.marts.narrow import MEASURE, NARROW
 from infinity_assets.marts.told import SMALL, write_small
 
 SOURCES = 100
 CHUNK = 500_000
+#: Names as the policy has them; as many vary as do in real data, the others are 0.
+VARYING = [f"measure_{n}" for n in range(9)]
+CONSTANT = [f"nothing_{n}" for n in range(8)]
+CHECKED = (
+    "images",
+    "unified",
+    "duplicate_ledger",
+    "deduped",
+    "tagged",
+    "filtered",
+    "contamination",
+    "scored",
+)
+CHECKS, RUNS = 12, 30  #: of a stage, and of each of its checks
+DASHBOARD = BUILT.with_name("python")
 TAGS = 4_000  #: of the vocabulary, the popular ones far more often
-MINUTES, GIB = 15, 16
+MINUTES, GIB, PAGE_SECONDS = 15, 16, 3
 
 
 def _chunk(source: str, first: int, rows: int) -> dict[str, pl.DataFrame]:
@@ -79,7 +97,7 @@ def _chunk(source: str, first: int, rows: int) -> dict[str, pl.DataFrame]:
     )
     third = (
         base.filter(both)
-        .with_columns(findings=pl.lit([], pl.List(pl.String)))
+        .with_columns(findings=pl.lit([], pl.List(pl.String)), measures=_measures(draw, int(both.sum())))
         .hstack(verdict[2].filter(both))
     )
     mixed = (
@@ -97,6 +115,40 @@ def _chunk(source: str, first: int, rows: int) -> dict[str, pl.DataFrame]:
         )
     )
     return {"unified": unified, "deduped": second, "tagged": tagged, "filtered": third, "mixed": mixed}
+
+
+def _measures(draw: np.random.Generator, rows: int) -> pl.Series:
+    """Every measure of each row: powers of ten that vary, and zeros."""
+    values = np.zeros((rows, len(VARYING) + len(CONSTANT)), np.float32)
+    values[:, : len(VARYING)] = draw.lognormal(3, 1.5, (rows, len(VARYING)))
+    names = pa.DictionaryArray.from_arrays(
+        pa.array(np.tile(np.arange(values.shape[1], dtype=np.int32), rows)), pa.array(VARYING + CONSTANT)
+    ).cast(pa.string())
+    pairs = pa.StructArray.from_arrays([names, pa.array(values.ravel())], fields=list(MEASURE))
+    offsets = pa.array(np.arange(rows + 1, dtype=np.int32) * values.shape[1])
+    return pl.Series(pl.from_arrow(pa.ListArray.from_arrays(offsets, pairs)))
+
+
+def _checks() -> pa.Table:
+    """Results of contracts; one in a thousand failed."""
+    draw = np.random.default_rng(0)
+    rows = pl.DataFrame({"stage": CHECKED}).join(
+        pl.DataFrame({"partition": [f"source_{n:03d}" for n in range(SOURCES)]}), how="cross"
+    )
+    rows = rows.join(pl.DataFrame({"name": [f"check_{n}" for n in range(CHECKS)]}), how="cross")
+    rows = rows.join(pl.DataFrame({"number": np.arange(RUNS)}), how="cross")
+    passed = pl.Series(draw.random(len(rows)) > 0.001)
+    told = rows.with_columns(
+        engine=pl.lit("contract"),
+        run_id=pl.lit("a-run"),
+        checked_at=pl.lit("2026-01-01T00:00:00+00:00"),
+        blocking=pl.lit(True),
+        passed=passed,
+        failed_rows=pl.when(passed).then(0).otherwise(1).cast(pl.Int64),
+        failing_ids=pl.lit([], pl.List(pl.String)),
+        told=pl.lit("what is promised"),
+    )
+    return told.select(SMALL["checks"].names).to_arrow().cast(SMALL["checks"])
 
 
 def simulate(folder: Path, rows: int) -> None:
@@ -129,6 +181,10 @@ def simulate(folder: Path, rows: int) -> None:
     ]
     small = {name: schema.empty_table() for name, schema in SMALL.items()}
     small["mix_asked"] = pa.Table.from_pylist(asked, SMALL["mix_asked"])
+    small["checks"] = _checks()
+    small["sources"] = pa.Table.from_pylist(
+        [{"source": f"source_{n:03d}", "evaluation": False} for n in range(SOURCES)], SMALL["sources"]
+    )
     small["partitions"] = pa.Table.from_pylist(partitions, SMALL["partitions"])
     write_small(folder, small)
 
@@ -144,7 +200,9 @@ def main() -> None:
     if given.build:
         build_marts(find_dbt(None), given.build, 1, given.workers)
         return
-    folder = Path(tempfile.mkdtemp(prefix="quality_marts_"))
+    home = Path(tempfile.mkdtemp(prefix="quality_marts_"))
+    folder = home / "quality" / "000001-simulated"
+    folder.mkdir(parents=True)
     try:
         began = time.perf_counter()
         simulate(folder, given.rows)
@@ -156,15 +214,42 @@ def main() -> None:
         if spent.code != 0:
             raise RuntimeError(spent.output[-3000:])
         results = pl.read_parquet(folder / "marts" / "check_results.parquet")
+        results = results.filter(pl.col("engine") == "dbt")
         failed = results.filter(~pl.col("passed"))["name"].to_list()
         figures = {"rows": given.rows, "snapshot_mb": round(size / 2**20), **spent.figures()}
+        figures |= _pages(home, folder, given.rows)
         figures |= {"tests": len(results), "failed": failed, "database_memory": given.memory}
         real = given.rows >= 43_000_000
-        met = spent.wall_s <= 60 * MINUTES and spent.peak_pss_mb <= GIB * 1024 if real else None
-        why = "" if real else "the target is for 43 M rows: --rows 43000000"
-        report("quality_marts", figures, f"43 M rows in {MINUTES} minutes and {GIB} GiB", met, why)
+        in_time = spent.wall_s <= 60 * MINUTES and spent.peak_pss_mb <= GIB * 1024
+        drawn = figures["slowest_page_s"]
+        met = in_time and drawn <= PAGE_SECONDS if real and drawn is not None else None
+        why = "the target is for 43 M rows: --rows 43000000" if not real else ""
+        why = why or ("" if drawn is not None else "the dashboard's environment is missing: make quality")
+        target = f"43 M rows in {MINUTES} minutes and {GIB} GiB, a page in {PAGE_SECONDS} s"
+        report("quality_marts", figures, target, met, why)
     finally:
-        shutil.rmtree(folder)
+        shutil.rmtree(home)
+
+
+def _pages(home: Path, folder: Path, rows: int) -> dict[str, object]:
+    """Seconds that each page takes to be drawn, without a browser; nulls where Streamlit is not installed."""
+    told = {"number": 1, "id": "simulated", "rows": {"unified": rows}}
+    (folder / "snapshot.json").write_text(json.dumps(told), "utf-8")
+    (home / "quality" / "current").write_text(folder.name, "utf-8")
+    if not DASHBOARD.exists():
+        return {"slowest_page_s": None, "pages_s": None}
+    done = subprocess.run(
+        [DASHBOARD, "-m", "benchmarks.dashboard_pages"],
+        env={**os.environ, "INFINITY_HOME": str(home)},
+        cwd=REPOSITORY,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode != 0:
+        raise RuntimeError(done.stderr[-3000:])
+    seconds = json.loads(done.stdout.splitlines()[-1])
+    return {"slowest_page_s": max(seconds.values()), "pages_s": seconds}
 
 
 if __name__ == "__main__":
