@@ -16,8 +16,8 @@ Document = dict[str, Any]
 #: Answers of a server that may be other ones a moment later.
 PASSING = frozenset({429, 500, 502, 503, 504})
 
-#: Seconds before each further try: a control plane that is replaced is away for about half a minute.
-PAUSES = (0.5, 1.0, 2.0, 4.0, 8.0, 16.0)
+#: Seconds before each further try: a control plane that is replaced is away for some minutes.
+PAUSES = (0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 30.0, 60.0, 60.0, 60.0)
 
 #: Longest that one call may take, in seconds.
 TIMEOUT_S = 30

@@ -22,6 +22,9 @@ from infinity_assets.kubernetes.pods import (
 )
 from infinity_assets.settings import WorkerJobs
 
+#: Seconds that a pod may take to end beyond its grace period. Our choice.
+OVERDUE_S = 120.0
+
 #: Seconds between two lines of progress, while it changes.
 TELL_EVERY_S = 10.0
 
@@ -72,6 +75,8 @@ class Watch:
     outcome: Outcome = field(default_factory=Outcome)
     _seen: set[str] = field(default_factory=set)  #: pods whose end was told
     _waits: dict[str, float] = field(default_factory=dict)  #: pods without a node, and since when
+    _mentioned: set[str] = field(default_factory=set)  #: those that were mentioned
+    _going: dict[str, float] = field(default_factory=dict)  #: pods that are to end, and since when
     _began: float = field(default_factory=time.monotonic)
     _told: float = 0.0
 
@@ -87,7 +92,7 @@ class Watch:
             if job is None or job["metadata"]["uid"] != self.uid:
                 self.outcome.gone = True
                 return self.outcome
-            self._look_at_pods()
+            lost = self._look_at_pods()
             self._progress(job)
             failed = condition(job, "Failed")
             if failed is not None and failed.get("reason") == "DeadlineExceeded":
@@ -104,12 +109,23 @@ class Watch:
             if settled and self.mine and "backoffLimitPerIndex" not in job["spec"]:
                 self.cluster.delete_job(self.name)  # it would try in vain until its total is used up
                 return self.outcome
+            if lost and self.mine:
+                told = f"their nodes do not answer: {', '.join(lost)}; the other shards run again elsewhere"
+                self.listener.warn(f"Job {self.name}: {told}")
+                self.cluster.delete_job(self.name)  # it makes no other pod before these have ended
+                return self.outcome
             if condition(job, "Suspended") is not None:
                 self._waiting(self.name, f"Job {self.name} is suspended: its queue did not admit it yet")
             time.sleep(self.options.poll_s)
 
-    def _look_at_pods(self) -> None:
+    def _look_at_pods(self) -> list[str]:
+        """Tell how pods ended; gives those that never will, where no other is left at work."""
+        lost, at_work = [], False
         for pod in self.cluster.pods(self.name):
+            if pod["status"].get("phase") != "Failed":
+                overdue = self._overdue(pod)
+                at_work |= not overdue
+                lost += [pod["metadata"]["name"]] if overdue else []
             end = look(pod)
             name = pod["metadata"]["name"]
             if end is None or end.cause not in WAITING:
@@ -129,6 +145,15 @@ class Watch:
             elif end.index is not None:
                 self.outcome.ends[end.index] = end
                 self.listener.warn(str(end))
+        return [] if at_work else lost
+
+    def _overdue(self, pod: Mapping[str, Any]) -> bool:
+        """Whether a pod was to end long ago: its node is gone, and nobody said so to the server."""
+        metadata = pod["metadata"]
+        if "deletionTimestamp" not in metadata:
+            return False
+        since = self._going.setdefault(metadata["name"], time.monotonic())
+        return time.monotonic() - since > (metadata.get("deletionGracePeriodSeconds") or 0) + OVERDUE_S
 
     def _fill(self, job: Mapping[str, Any]) -> None:
         """Indexes that failed, and whose pods were gone before anyone looked."""
@@ -138,8 +163,8 @@ class Watch:
 
     def _waiting(self, name: str, told: str, end: PodEnd | None = None) -> None:
         since = self._waits.setdefault(name, time.monotonic())
-        if name not in self._seen and time.monotonic() - since >= self.options.warn_after_s:
-            self._seen.add(name)
+        if name not in self._mentioned and time.monotonic() - since >= self.options.warn_after_s:
+            self._mentioned.add(name)
             self.listener.warn(f"waiting for {time.monotonic() - since:.0f} s: {told}")
             if end is not None:
                 self.listener.ended(end)

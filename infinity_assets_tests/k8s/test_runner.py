@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import threading
 import time
 from collections.abc import Sequence
@@ -13,6 +12,7 @@ from typing import Any
 import kubernetes.client
 import pytest
 
+from infinity_assets.errors import ClusterError
 from infinity_assets.kubernetes.job import RUN, Owner
 from infinity_assets.kubernetes.pods import Cause, ShardsFailed
 from infinity_assets.kubernetes.runner import IndexedJobs
@@ -166,12 +166,28 @@ class Thread(threading.Thread):
 
 
 @pytest.fixture
-def bench(kubeconfig: Here, tmp_path: Path):
+def folder(tmp_path: Path) -> Path:
     (tmp_path / "misbehave.py").write_text(MISBEHAVE)
     (tmp_path / "sitecustomize.py").write_text(SITE)
     (tmp_path / "store").mkdir()
-    made = Bench(kubeconfig, tmp_path)
-    yield made
+    return tmp_path
+
+
+@pytest.fixture
+def minor() -> str:
+    return "34"
+
+
+@pytest.fixture
+def on_double(folder: Path, minor: str):
+    """On a double wherever the other tests run: for what nobody does to a real cluster."""
+    with Double(folder / "double", minor=minor) as double:
+        yield Bench(Here(double.kubeconfig(), "default", "infinity-assets:test", (), double), folder)
+
+
+@pytest.fixture
+def bench(kubeconfig: Here, folder: Path):
+    yield Bench(kubeconfig, folder)
     for run in ("run-a", "run-b"):
         for job in kubeconfig.cluster.jobs(f"{RUN}={run}"):
             kubeconfig.cluster.delete_job(job["metadata"]["name"])
@@ -292,6 +308,35 @@ def test_a_pod_that_is_evicted_or_deleted_is_made_again(bench: Bench) -> None:
     assert "not counted" in "".join(bench.warned)
 
 
+def test_shards_on_a_node_that_went_silent_run_elsewhere(on_double: Bench, monkeypatch) -> None:
+    """Lost otherwise: a Job that waits for ever, as it makes no other pod before the lost one has ended."""
+    bench = on_double
+    monkeypatch.setattr("infinity_assets.kubernetes.watch.OVERDUE_S", 0.2)
+    jobs = bench.jobs()
+    with Thread(bench, jobs, [act("a"), act("b", "slow")]):
+        bench.wait_for(lambda: "1 of 2 shards staged" in "".join(bench.said))
+        (pod,) = bench.wait_for(lambda: bench.here.cluster.pods(jobs.jobs[0]))
+        bench.here.double.lose(pod["metadata"]["name"])
+        bench.wait_for(lambda: len(jobs.jobs) == 2)
+        bench.go()
+    assert sorted(bench.results()) == ["a-key", "b-key"]
+    assert {end.cause for end in jobs.ends} == {Cause.NODE_LOST}
+    assert "their nodes do not answer" in "".join(bench.warned)
+
+
+def test_a_server_in_trouble_is_asked_again_and_one_that_forbids_is_not(
+    on_double: Bench, monkeypatch
+) -> None:
+    monkeypatch.setattr("infinity_assets.kubernetes.api.PAUSES", (0.05,) * 4)
+    bench, server = on_double, on_double.here.double
+    server.trouble += [503, 429, 500]
+    bench.run(bench.jobs(), [act("a")])
+    server.trouble.append(403)
+    with pytest.raises(ClusterError, match=r"is not itself \(403\); does the service account have the role"):
+        bench.run(bench.jobs(), [act("b")])
+    assert sorted(bench.results()) == ["a-key"]
+
+
 def test_a_second_run_waits_for_the_job_of_the_first_and_never_deletes_it(bench: Bench) -> None:
     first = Thread(bench, bench.jobs("run-a"), [act("a", "slow"), act("b", "slow"), act("c", "slow")])
     with first:
@@ -346,14 +391,12 @@ def test_a_job_that_ended_before_is_believed_only_where_its_shards_are_staged(be
     assert {tries for _, tries in bench.results().values()} == {2}, "staged: nothing ran"
 
 
-def test_an_old_server_without_limits_by_index_gets_a_plain_job(bench: Bench, tmp_path: Path) -> None:
-    with Double(tmp_path / "old", minor="28") as old:
-        here = dataclasses.replace(bench.here, kubeconfig=old.kubeconfig(), double=old)
-        there = Bench(here, bench.folder)
-        jobs = there.jobs()
-        there.run(jobs, [act("a"), act("b", "segfault")], on_death=lambda task, why: [act("c")])
-        first, second = (here.cluster.job(name) for name in jobs.jobs)
-        assert first is None, "it would try the crash again until its total is used up"
-        assert second is not None and second["spec"]["backoffLimit"] == 2
-        assert not {"backoffLimitPerIndex", "podFailurePolicy"} & second["spec"].keys()
-    assert sorted(there.results()) == ["a-key", "c-key"]
+@pytest.mark.parametrize("minor", ["28"])
+def test_an_old_server_without_limits_by_index_gets_a_plain_job(on_double: Bench) -> None:
+    jobs = on_double.jobs()
+    on_double.run(jobs, [act("a"), act("b", "segfault")], on_death=lambda task, why: [act("c")])
+    first, second = (on_double.here.cluster.job(name) for name in jobs.jobs)
+    assert first is None, "it would try the crash again until its total is used up"
+    assert second is not None and second["spec"]["backoffLimit"] == 2
+    assert not {"backoffLimitPerIndex", "podFailurePolicy"} & second["spec"].keys()
+    assert sorted(on_double.results()) == ["a-key", "c-key"]

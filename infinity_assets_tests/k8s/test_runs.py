@@ -6,6 +6,7 @@ import json
 import logging
 import multiprocessing
 import time
+import uuid
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -162,7 +163,7 @@ def deployment(kubeconfig: Here, site: Site) -> Iterator[Deployment]:
     volumes, mounts = kubeconfig.volumes()
     launcher = {
         "service_account_name": "default",
-        "instance_config_map": "infinity-test-instance",
+        "instance_config_map": f"infinity-test-{uuid.uuid4()}",
         "dagster_home": str(home),
         "job_image": kubeconfig.image,
         "job_namespace": kubeconfig.namespace,
@@ -181,12 +182,18 @@ def deployment(kubeconfig: Here, site: Site) -> Iterator[Deployment]:
     }
     (home / "dagster.yaml").write_text(yaml.safe_dump(config))
     core = kubernetes.client.CoreV1Api(kubeconfig.cluster._connection)
-    body = {"metadata": {"name": "infinity-test-instance"}, "data": {"dagster.yaml": yaml.safe_dump(config)}}
+    body = {
+        "metadata": {"name": launcher["instance_config_map"]},
+        "data": {"dagster.yaml": yaml.safe_dump(config)},
+    }
     core.create_namespaced_config_map(kubeconfig.namespace, body)
     with dg.DagsterInstance.from_ref(InstanceRef.from_dir(str(home))) as instance:
         made = Deployment(site, kubeconfig, settings, instance, platform_defs(Platform(settings)))
         yield made
-    core.delete_namespaced_config_map("infinity-test-instance", kubeconfig.namespace)
+        for run in instance.get_runs():
+            for job in kubeconfig.cluster.jobs(f"dagster/run-id={run.run_id}"):
+                kubeconfig.cluster.delete_job(job["metadata"]["name"])
+    core.delete_namespaced_config_map(launcher["instance_config_map"], kubeconfig.namespace)
 
 
 def test_a_source_goes_from_its_files_to_its_filters_in_pods_of_a_cluster(deployment: Deployment) -> None:

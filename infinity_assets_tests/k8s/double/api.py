@@ -14,7 +14,7 @@ import yaml
 
 from infinity_assets_tests.k8s.double.jobs import JobController
 from infinity_assets_tests.k8s.double.kubelet import Kubelet, Node
-from infinity_assets_tests.k8s.double.objects import KINDS, Document, State, chosen, condition
+from infinity_assets_tests.k8s.double.objects import KINDS, Document, State, chosen, condition, now
 from infinity_assets_tests.k8s.server import refusals
 
 #: The version whose schemas are held against what is sent, and that the server says it has.
@@ -59,7 +59,7 @@ class Double:
         """
         folder.mkdir(parents=True, exist_ok=True)
         self.state = State()
-        self.calls: list[tuple[str, str]] = []  #: method and path of every request
+        self.trouble: list[int] = []  #: statuses that the next requests are answered with
         self._folder = folder
         self._minor = minor
         self.jobs = JobController(self.state, self._delete_pod, back_off_s)
@@ -109,12 +109,12 @@ class Double:
         path.write_text(yaml.safe_dump(config))
         return path
 
-    def disrupt(self, pod: str, reason: str, message: str = "") -> None:
-        """What a node or the scheduler does to a pod: marked, then deleted."""
+    def lose(self, pod: str) -> None:
+        """The node of a pod goes silent: the pod is to be deleted, and nobody is there to end it."""
         with self.state.lock:
             found = next(p for p in self.state.all("pods") if p["metadata"]["name"] == pod)
-            condition(found, "DisruptionTarget", "True", reason, message)
-            self.kubelet.delete(found)
+            condition(found, "DisruptionTarget", "True", "DeletionByTaintManager", "node is unreachable")
+            found["metadata"] |= {"deletionTimestamp": now(), "deletionGracePeriodSeconds": 1}
 
     def _delete_pod(self, pod: Document) -> None:
         self.kubelet.delete(pod)
@@ -227,9 +227,10 @@ class _Handler(BaseHTTPRequestHandler):
         query = {key: values[-1] for key, values in parse_qs(url.query).items()}
         size = int(self.headers.get("Content-Length") or 0)
         body = json.loads(self.rfile.read(size)) if size else None
-        self.double.calls.append((self.command, self.path))
         with self.double.state.lock:
             try:
+                if self.double.trouble:
+                    raise Refused(self.double.trouble.pop(), "Trouble", "the server is not itself")
                 answer, code = self.double.answer(self.command, url.path, query, body), 200
                 if self.command == "POST":
                     code = 201
