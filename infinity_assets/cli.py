@@ -53,6 +53,13 @@ def _told(command: Command) -> Command:
         except InfinityError as error:
             print(f"error: {error}", file=sys.stderr)
             raise typer.Exit(1) from error
+        except Exception as error:
+            from infinity_assets.store.trouble import trouble
+
+            if (refused := trouble(error)) is None:
+                raise
+            print(f"error: {refused}", file=sys.stderr)
+            raise typer.Exit(1) from error
 
     return run  # type: ignore[return-value]
 

@@ -23,6 +23,7 @@ from infinity_assets.quality.contract import load_contract
 from infinity_assets.sharding.pool import run_elsewhere
 from infinity_assets.stages.publish import CriticalCheckFailed, StageResult
 from infinity_assets.store.tables import TableSpec
+from infinity_assets.store.trouble import trouble
 
 DATA_VERSION_TAG = "dagster/data_version"
 
@@ -138,7 +139,8 @@ def stage_asset(
             jobs = shard_jobs(context, platform.settings, step, names[-1], partition)
             with run_elsewhere(jobs):
                 outputs = compute(run)
-        except Exception as error:
+        except Exception as raised:
+            error = raised if isinstance(raised, InfinityError) else trouble(raised) or raised
             seconds = time.perf_counter() - began
             line = str(error) if isinstance(error, InfinityError) else f"{type(error).__name__}: {error}"
             for name in names:
@@ -147,7 +149,7 @@ def stage_asset(
                 yield from _failed_checks(stages, partition, error, links, run.run_id)
             if isinstance(error, InfinityError):
                 conflict = isinstance(error, CommitConflict)
-                raise dg.Failure(str(error), metadata=job_metadata(jobs), allow_retries=conflict) from error
+                raise dg.Failure(str(error), metadata=job_metadata(jobs), allow_retries=conflict) from raised
             raise
         seconds = time.perf_counter() - began
         by_name = {stage.name: stage for stage in stages}

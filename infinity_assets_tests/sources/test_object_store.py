@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Iterator
+from subprocess import PIPE
 
 import boto3
+import dagster as dg
 import pytest
 
+from infinity_assets.definitions import platform_defs
 from infinity_assets.errors import CommitConflict, SourceError, StoreError
 from infinity_assets.settings import Settings
 from infinity_assets.sources.roots import ObjectRoot
@@ -14,8 +19,10 @@ from infinity_assets.stages.raw.schema import RAW
 from infinity_assets.stages.raw.stage import materialize_raw
 from infinity_assets.stages.unified.schema import UNIFIED
 from infinity_assets.store.tables import Store
+from infinity_assets.store.trouble import trouble
 from infinity_assets_tests.conftest import Site, dedupe, ingest, jsonl, picture, samples, talk
 from infinity_assets_tests.store.test_tables import SPEC, put, things
+from infinity_assets_tests.store.weather import Weather, weather
 
 moto = pytest.importorskip(
     "moto.server", reason="moto[server], of the extra 'dev', is not installed", exc_type=ImportError
@@ -171,3 +178,115 @@ def test_the_line_from_files_to_verdicts_runs_on_a_bucket_and_gives_what_a_disk_
         found.append((unified.data_version, result.published.data_version))
         assert not any(r.committed for r in ingest(site.platform(store), "src"))
     assert found[0] == found[1]
+
+
+WRITER = """
+import sys
+from infinity_assets.errors import CommitConflict
+from infinity_assets.store.tables import Store
+from infinity_assets_tests.store.test_tables import SPEC, things
+root, name = sys.argv[1:]
+for turn in range(6):
+    sys.stdin.readline()  # both begin at once
+    transaction = Store(root).begin(SPEC, "part")
+    groups = [f"{name}{turn}{k}" for k in range(3)]
+    shards = [transaction.stage(group, things(*(group + c for c in "xyz"))) for group in groups]
+    try:
+        published, _ = transaction.commit(shards, run_id=f"{name}{turn}", inputs={})
+        print("published", published.version, flush=True)
+    except CommitConflict:
+        print("refused", 0, flush=True)
+"""
+
+
+def test_two_processes_that_write_one_source_are_never_interleaved(bucket: str) -> None:
+    """Lost otherwise: a table with rows of two runs, or one that both believe to have published."""
+    root = f"{bucket}/tables"
+    writers = {
+        name: subprocess.Popen(
+            [sys.executable, "-c", WRITER, root, name], stdin=PIPE, stdout=PIPE, text=True, bufsize=1
+        )
+        for name in ("a", "b")
+    }
+    published: dict[int, str] = {}
+    for turn in range(6):
+        for process in writers.values():
+            assert process.stdin is not None
+            process.stdin.write("\n")
+        said = {}
+        for name, process in writers.items():
+            assert process.stdout is not None
+            said[name] = process.stdout.readline().split()
+        won = {int(version): f"{name}{turn}" for name, (word, version) in said.items() if word == "published"}
+        assert len(won) == sum(word == "published" for word, _ in said.values()), "one version each"
+        assert won and not set(won) & set(published), "at least one gets through, with a version of its own"
+        published |= won
+        held = Store(root).require(SPEC, "part")
+        assert held.run_id == won[max(won)]
+        keys = held.read().column("key").to_pylist()
+        assert keys == [f"{held.run_id}{k}{c}" for k in range(3) for c in "xyz"]
+    assert [process.wait(30) for process in writers.values()] == [0, 0]
+    for version, run_id in published.items():
+        past = Store(root).past(SPEC, "part", version)
+        assert past is not None and past.run_id == run_id
+        assert {key[:2] for key in past.read().column("key").to_pylist()} == {run_id}
+
+
+@pytest.fixture
+def stormy(bucket: str, endpoint: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[str, Weather]]:
+    """A bucket behind a proxy that can refuse."""
+    with weather(endpoint) as proxy:
+        monkeypatch.setenv("AWS_ENDPOINT", proxy.url)
+        monkeypatch.setenv("AWS_ENDPOINT_URL", proxy.url)
+        yield bucket, proxy
+        proxy.refuse(0, 200, "", "")
+        monkeypatch.setenv("AWS_ENDPOINT_URL", endpoint)
+
+
+def test_a_store_that_throttles_is_asked_again_and_nothing_is_published_twice(
+    stormy: tuple[str, Weather],
+) -> None:
+    bucket, proxy = stormy
+    root = f"{bucket}/tables"
+    put(Store(root), "a")
+    for turn in range(3):
+        proxy.refuse(3, 503, "SlowDown", "Please reduce your request rate.")
+        _, new = put(Store(root), "bcd"[turn])
+        assert new and proxy.refused == 3
+    assert Store(root).require(SPEC, "part").read().column("key").to_pylist() == ["d"]
+
+
+@pytest.mark.parametrize("status", [400, 403])
+def test_expired_credentials_are_told_in_one_line_and_leave_nothing_half_written(
+    stormy: tuple[str, Weather], site: Site, in_process: list[str], status: int
+) -> None:
+    """Lost otherwise: a page of Rust's debugging output, and the question what is published now."""
+    bucket, proxy = stormy
+    site.add("src", {"a.jsonl": jsonl([talk(1)])})
+    platform = site.platform(f"{bucket}/root")
+    materialize_raw(platform, "src", "run")
+    before = platform.store.require(RAW, "src")
+    site.add("src", {"a.jsonl": jsonl([talk(1), talk(2)])})
+    definitions = platform_defs(platform)
+    job = definitions.resolve_job_def("ingest")
+    with dg.DagsterInstance.ephemeral() as instance:
+        proxy.refuse(10**6, status, "ExpiredToken", "The provided token has expired.")
+        failed = job.execute_in_process(partition_key="src", instance=instance, raise_on_error=False)
+        (event,) = [e for e in failed.all_events if e.event_type is dg.DagsterEventType.STEP_FAILURE][:1]
+        said = event.step_failure_data.error.message if event.step_failure_data.error else ""
+        assert "refuses the credentials (ExpiredToken: The provided token has expired.); renew them" in said
+        proxy.refuse(0, 200, "", "")
+        assert platform.store.require(RAW, "src") == before
+        assert job.execute_in_process(partition_key="src", instance=instance).success
+    assert platform.store.require(UNIFIED, "src").rows == 2
+
+
+def test_what_an_answer_means() -> None:
+    assert trouble(OSError("no such file")) is None
+    said = {
+        code: str(trouble(OSError(f"... <Code>{code}</Code><Message>m</Message>")))
+        for code in ("AccessDenied", "SlowDown", "NoSuchBucket")
+    }
+    assert "refuses the credentials" in said["AccessDenied"]
+    assert "slow down" in said["SlowDown"]
+    assert "refused a request (NoSuchBucket: m)" in said["NoSuchBucket"]
