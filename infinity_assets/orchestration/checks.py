@@ -1,8 +1,8 @@
 """A contract's checks as Dagster's, and their results.
 
-What a single column may hold is one check in Dagster, every other promise has its own: each result costs
-Dagster about 15 ms of SQLite, and ten reds for one wrong column hide the one that matters. Its description
-names the promises that were broken.
+What a single column may hold is one check in Dagster, what is asked of a source is another, and every other
+promise has its own: each result costs Dagster about 15 ms of SQLite, and ten reds for one wrong column hide
+the one that matters. Its description names the promises that were broken.
 
 Checks of partitioned assets are a preview feature of Dagster 1.13; this module is the one place that uses it.
 """
@@ -16,10 +16,12 @@ from typing import Final
 import dagster as dg
 
 from infinity_assets.orchestration.links import Links
+from infinity_assets.preview.lookups import REASON
 from infinity_assets.quality.audit import CheckResult
 from infinity_assets.quality.contract import Check, Contract
 from infinity_assets.stages.exported.parity import PARITY_CHECK, PARITY_PROMISE
 from infinity_assets.stages.filtered.contamination.check import UNCONTAMINATED, UNCONTAMINATED_PROMISE
+from infinity_assets.stages.raw.upstream import UPSTREAM, UPSTREAM_CHECKS, UPSTREAM_PROMISE
 from infinity_assets.stages.synthesized.schema import LINES_CHECK, LINES_PROMISE
 from infinity_assets.stages.tag_associations.schema import HIT_RATE_CHECK, HIT_RATE_PROMISE
 
@@ -49,6 +51,7 @@ def check_specs(
     promises = {name: (description, blocking) for name, description, blocking in map(_shown, contract.checks)}
     known = {
         **{name: (text, False) for name, text in DRIFT_CHECKS.items()},
+        UPSTREAM: (UPSTREAM_PROMISE, False),
         PARITY_CHECK: (PARITY_PROMISE, True),
         UNCONTAMINATED: (UNCONTAMINATED_PROMISE, True),
         LINES_CHECK: (LINES_PROMISE, True),
@@ -74,7 +77,7 @@ def check_results(
     run_id: str,
 ) -> list[dg.AssetCheckResult]:
     """The outcomes of one table's checks; failing rows are named by link, never shown."""
-    names = {c.name: _shown(c)[0] for c in contract.checks}
+    names = {c.name: _shown(c)[0] for c in contract.checks} | dict.fromkeys(UPSTREAM_CHECKS, UPSTREAM)
     grouped: dict[str, list[CheckResult]] = {}
     for result in results:
         grouped.setdefault(names.get(result.name, result.name), []).append(result)
@@ -98,6 +101,10 @@ def _check_result(
         "failed_rows": dg.MetadataValue.int(sum(result.failed_rows for result in group))
     }
     for result in failed:
+        reason = str(result.figures.get("code", ""))
+        lost = links.listing(result.table, partition, reason=reason) if REASON.fullmatch(reason) else None
+        if result.name == "drop_rate_drift" and lost:
+            metadata["failing_samples"] = dg.MetadataValue.url(lost)
         if result.failing_ids:  # an address is one click; Markdown is shown in a dialogue of its own
             link = dg.MetadataValue.url(links.check(result.table, partition, result.name, run_id))
             metadata["failing_samples" if len(group) == 1 else f"failing_samples: {result.name}"] = link
@@ -106,7 +113,7 @@ def _check_result(
     for result in group:
         for figure, value in result.figures.items():
             metadata[figure if len(group) == 1 else f"{result.name}: {figure}"] = _figure(value)
-    promised = dict(COLUMN_CHECKS.values())
+    promised = {**dict(COLUMN_CHECKS.values()), UPSTREAM: UPSTREAM_PROMISE}
     told = [f"{result.name}: {result.description}" for result in failed]
     description = "; ".join(told) if told else promised.get(name, group[0].description)
     return dg.AssetCheckResult(

@@ -11,6 +11,7 @@ from infinity_assets.orchestration.groups import ENGINEERS, INGEST, code_version
 from infinity_assets.orchestration.metadata import Metadata, markdown_table
 from infinity_assets.orchestration.stage_assets import StageAsset, StageOutput, StageRun, stage_asset
 from infinity_assets.stages.raw.schema import RAW
+from infinity_assets.stages.raw.upstream import UPSTREAM
 
 STAGE = StageAsset(
     name="raw",
@@ -21,6 +22,7 @@ STAGE = StageAsset(
     kinds=frozenset({"file", "lance"}),
     owner=ENGINEERS,
     code_version=code_version(RAW.version),
+    extra_checks=(UPSTREAM,),
     tags={"reads": "upstream"},
 )
 

@@ -10,6 +10,7 @@ from infinity_assets.sources.roots import Roots, open_roots
 from infinity_assets.stages.publish import StageResult, publish, verdict_stats
 from infinity_assets.stages.raw.manifest import build_manifest, diff
 from infinity_assets.stages.raw.schema import RAW
+from infinity_assets.stages.raw.upstream import upstream_checks
 from infinity_assets.store.digests import table_digest
 
 #: How many paths of each kind of change are kept with the version.
@@ -35,10 +36,10 @@ def materialize_raw(platform: Platform, source: str, run_id: str) -> StageResult
         raise SourceError(f"{source}: there are no files at {where}")
     transaction = platform.store.begin(RAW, source)
     changes = diff(transaction.base.read() if transaction.base else None, manifest)
-    errors = [e for e in manifest.column("error").to_pylist() if e is not None]
+    unreadable = manifest.filter(manifest.column("error").is_valid()).column("file_id").to_pylist()
     notes = {
         "bytes": sum(manifest.column("bytes").to_pylist()),
-        "unreadable_files": len(errors),
+        "unreadable_files": len(unreadable),
         "added": len(changes.added),
         "removed": len(changes.removed),
         "changed": len(changes.changed),
@@ -50,12 +51,16 @@ def materialize_raw(platform: Platform, source: str, run_id: str) -> StageResult
     }
     key = table_digest(manifest)
     shard = transaction.stage(key, manifest, verdict_stats(manifest, RAW.key))
+    revision, base, licence = entry.spec.revision, transaction.base, entry.spec.licence.id
+    same = bool(revision) and base is not None and base.inputs["revision"] == revision
+    refusal = platform.policy.licences.finding(licence)
     return publish(
         transaction,
         [shard],
         rows_in=manifest.num_rows,
         run_id=run_id,
         engine=platform.settings.contracts,
-        inputs={"revision": entry.spec.revision or ""},
+        inputs={"revision": revision or ""},
         notes=notes,
+        further_checks=upstream_checks(changes, unreadable, same, licence, refusal[0] if refusal else None),
     )

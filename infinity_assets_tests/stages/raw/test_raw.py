@@ -12,8 +12,9 @@ import pytest
 
 from infinity_assets.errors import SourceError
 from infinity_assets.sources import roots
-from infinity_assets.stages.publish import StageResult
+from infinity_assets.stages.publish import StageResult, kept_checks
 from infinity_assets.stages.raw.stage import materialize_raw
+from infinity_assets.stages.raw.upstream import UPSTREAM_CHECKS
 from infinity_assets_tests.conftest import Row, Site, ingest, jsonl, picture, samples, talk
 
 
@@ -61,6 +62,31 @@ def test_a_new_upstream_revision_is_recorded_even_with_the_same_files(site: Site
     second = raw(site)
     assert first.published.data_version != second.published.data_version
     assert second.published.inputs == {"revision": "v2"} and second.notes["changed"] == 0
+
+
+def warned(result: StageResult) -> dict[str, tuple[str, ...]]:
+    """Checks of the source that failed, and the files that they name; none blocks."""
+    found = [check for check in result.checks if check.name in UPSTREAM_CHECKS]
+    assert len(found) == len(UPSTREAM_CHECKS) and not any(check.blocking for check in found)
+    return {check.name: check.failing_ids for check in found if not check.passed}
+
+
+def test_a_source_that_lost_or_replaced_files_or_has_no_licence_is_told_by_name(site: Site) -> None:
+    """Otherwise a day's rows go, or change under a pinned revision, and nobody looks."""
+    files = {"a.jsonl": jsonl([talk(1)]), "b.jsonl": jsonl([talk(2)])}
+    home = site.add("src", files, revision="v1")
+    assert warned(raw(site)) == {}
+    (home / "a.jsonl").write_bytes(jsonl([talk(3)]))
+    (home / "b.jsonl").unlink()
+    result = raw(site)
+    lost = {"upstream_files_are_there": ("records/b.jsonl",)}
+    assert warned(result) == lost | {"upstream_files_keep_their_content": ("records/a.jsonl",)}
+    assert result.committed
+    kept = kept_checks(site.platform().store, "raw", "src")[-1]["checks"]
+    assert {check["name"] for check in kept if not check["passed"]} == set(warned(result))
+    assert warned(raw(site)) == {}
+    site.add("src", {"a.jsonl": jsonl([talk(4)])}, revision="v2", licence={"id": "LicenseRef-unknown"})
+    assert warned(raw(site)) == {"licence_permits_use": ("LicenseRef-unknown",)}
 
 
 def hostile(home: Path) -> None:
