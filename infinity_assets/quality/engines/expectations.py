@@ -24,10 +24,11 @@ from infinity_assets.quality.engines.frames import ROWS, Frames, Suite
 from infinity_assets.quality.engines.values import repeats
 
 CHUNK_ROWS = 200_000
+CHUNK_VALUES = 1_000_000  #: of a list whose values are judged one by one
 
 
 class Expectations:
-    """See :class:`~infinity_assets.quality.engines.Engine`. A chunk has about 200,000 rows or values."""
+    """See :class:`~infinity_assets.quality.engines.Engine`. A chunk has 200,000 rows, or a million values."""
 
     def judge(
         self, checks: Sequence[c.RowCheck], key: str, batches: Iterable[pa.RecordBatch]
@@ -44,7 +45,7 @@ class Expectations:
                 found = suites(checks, batch.schema)
             chunk = chunk or Frames(found, key)
             chunk.add(batch)
-            if chunk.size >= CHUNK_ROWS:
+            if chunk.count >= CHUNK_ROWS or chunk.values >= CHUNK_VALUES:
                 yield self._judged(checks, chunk)
                 chunk = None
         if chunk is not None:
@@ -121,13 +122,16 @@ def _validate(frame: Any, expectations: Sequence[Any], result_format: str) -> li
     from great_expectations.validator.validator import Validator
 
     # A batch that a data source makes is hashed, twice: 0.2 s for 200,000 rows, and nobody asks for it.
-    engine = PandasExecutionEngine()
+    engine = PandasExecutionEngine(caching=False)
     batch = Batch(data=PandasBatchData(execution_engine=engine, dataframe=frame))
     validator = Validator(execution_engine=engine, data_context=_context(), batches=[batch])
     results = validator.graph_validate(
         configurations=[expectation.configuration for expectation in expectations],
         runtime_configuration={"result_format": {"result_format": result_format}},
     )
+    # It and the engine refer to each other: rows would stay until Python looks for such rings.
+    engine.batch_manager.batch_data_cache.clear()
+    engine.batch_manager.reset_batch_cache()
     for result in results:
         info = result.exception_info or {}
         raised = [info] if "raised_exception" in info else list(info.values())

@@ -73,11 +73,11 @@ class Frames:
         self._keys: list[pa.Array] = []
         self._columns: dict[tuple[str, str], list[pa.Array]] = {}
         self._rows: dict[str, list[Rows]] = {}
-        self._count = 0
+        self.count = 0  #: rows of the table
         self._values: dict[str, int] = dict.fromkeys(suites, 0)
 
     @property
-    def size(self) -> int:
+    def values(self) -> int:
         """Rows of its longest frame."""
         return max(self._values.values(), default=0)
 
@@ -94,10 +94,10 @@ class Frames:
                 values, rows = narrow.read(kind, path)
                 self._columns.setdefault((name, column), []).append(values)
                 if rows is not None:  # such a frame has one column
-                    self._rows.setdefault(name, []).append(rows + self._count)
+                    self._rows.setdefault(name, []).append(rows + self.count)
             self._values[name] += len(values)
         self._keys.append(batch.column(self._key))
-        self._count += batch.num_rows
+        self.count += batch.num_rows
 
     def frame(self, name: str) -> Any:
         """One frame, as pandas' DataFrame."""
