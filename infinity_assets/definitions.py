@@ -66,7 +66,7 @@ def platform_defs(platform: Platform, listener: Listener = nobody) -> dg.Definit
     by_name = {job.name: described.get(job.name, job) for job in jobs.ALL}
     return dg.Definitions(
         assets=dg.map_asset_specs(
-            lambda spec: automated(spec.merge_attributes(metadata=links.asset(spec.key.to_user_string()))),
+            lambda spec: automated(links.led(spec)),
             [
                 raw_assets(sources),
                 unified_assets(sources),

@@ -288,4 +288,5 @@ class _Counts:
         ranked = {
             n: sorted(c.items(), key=lambda v: (-v[1], v[0]))[:SHOWN_VALUES] for n, c in self._found.items()
         }
+        ranked["stage"].sort(key=lambda found: STAGES.index(found[0]))
         return {name: values for name, values in ranked.items() if values}

@@ -51,6 +51,13 @@ class Links:
             found["dashboard"] = f"{self.dashboard.rstrip('/')}/{_PAGES.get(name, 'health')}"
         return {key: dg.MetadataValue.url(address) for key, address in found.items()}
 
+    def led(self, spec: dg.AssetSpec) -> dg.AssetSpec:
+        """An asset whose page leads on: by links under its description, and as metadata."""
+        found = self.asset(spec.key.to_user_string())
+        told = " · ".join(f"[{name}]({address.url})" for name, address in found.items())
+        described = f"{spec.description or ''}\n\n{told}" if told else spec.description
+        return spec.merge_attributes(metadata=found).replace_attributes(description=described)
+
     def explorer(self, table: str, partition: str = "") -> str:
         """The samples of a stage as cards that can be filtered and searched."""
         source = f"source={partition}&" if partition else ""

@@ -197,6 +197,10 @@ def test_an_asset_in_dagster_leads_to_its_samples_its_columns_and_the_dashboard(
     browser.get(f"{servers.dagster}/assets/unified")
     assert link(browser, "/explore?stage=unified").startswith(servers.pages)
     assert link(browser, ":3002/funnel")
+    WebDriverWait(browser, 60).until(
+        lambda b: [a for a in b.find_elements(By.LINK_TEXT, "columns") if a.location["y"] < 700],
+        "the links stand below the table of columns",
+    )
     picture(browser, "dagster-asset")
     click(browser, "/lineage/unified")
     assert browser.find_elements(By.CSS_SELECTOR, "svg.columns path")
