@@ -24,6 +24,7 @@ from typing import Any
 import lance
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from benchmarks._common import report, spend
@@ -163,16 +164,20 @@ def _batches(rows: int) -> Iterator[pa.RecordBatch]:
     """Conversations of two exchanges about a picture; of each million rows a few break a rule."""
     rng = np.random.default_rng(7)
     words = np.array(["what", "is", "shown", "in", "this", "picture", "of", "a", "red", "car", "near"])
+    pool = pa.array([" ".join(line) for line in words[rng.integers(0, len(words), (20_000, 14))]])
     for start in range(0, rows, BATCH):
         n = min(BATCH, rows - start)
         ids = [
             f"made_source-{i:016x}{start + k:016x}"
             for k, i in enumerate(rng.integers(0, 1 << 62, n).tolist())
         ]
-        texts = [" ".join(line) for line in words[rng.integers(0, len(words), (4 * n, 14))]]
-        texts[::4] = [f"<image>\n{text}" for text in texts[::4]]
+        heads = pa.array(["<image>\nnumber", "number", "number", "number"] * n)
+        numbers = pa.array(np.arange(4 * start, 4 * (start + n))).cast(pa.string())
+        texts = pc.binary_join_element_wise(
+            heads, numbers, pool.take(pa.array(rng.integers(0, len(pool), 4 * n))), " "
+        )
         kept = rng.random(n) > 0.05
-        flat = {"role": pa.array(["user", "assistant"] * (2 * n)), "text": pa.array(texts)}
+        flat = {"role": pa.array(["user", "assistant"] * (2 * n)), "text": texts}
         four, one = (pa.array(np.arange(0, (n + 1) * k, k), pa.int32()) for k in (4, 1))
         pictures = pa.array([f"{i:032x}" for i in rng.integers(0, 1 << 62, n).tolist()])
         if n > 20:
