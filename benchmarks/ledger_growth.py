@@ -115,7 +115,10 @@ def _platform(home: Path) -> Platform:
 
 def _ledger(home: Path, source: str) -> None:
     if source == NOTHING:
-        import_module("lance")  # as the ledger does when it opens the first table
+        # As the ledger does when it opens the first table, and when it judges the first rows.
+        import_module("lance")
+        if _platform(home).settings.contracts == "great_expectations":
+            import_module("infinity_assets.quality.engines.suites")
         return
     own, others = materialize_duplicate_ledger(_platform(home), source, "benchmark")
     print(json.dumps({"notes": dict(own.notes), "others": sorted(others)}))
