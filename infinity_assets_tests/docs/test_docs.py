@@ -33,6 +33,7 @@ NOT_RUN: Mapping[str, str] = {
     "make quality": "builds an environment; .ci/run builds it before the tests of marts",
     "infinity quality": "needs dbt; test_asset.py runs the same through Dagster",
     "make ui": "serves until Ctrl-C; test_ui.py starts and stops it",
+    "make dashboard": "serves until Ctrl-C; dashboard/test_browser.py starts and stops it",
     "infinity ui": "serves until Ctrl-C; test_ui.py starts and stops it",
     "infinity price": "needs a model; test_price.py asks a server without one",
     ". .venv/bin/activate": "the tests run in such an environment",
