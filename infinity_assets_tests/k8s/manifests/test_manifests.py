@@ -40,6 +40,7 @@ WORKLOADS = ("Deployment", "StatefulSet")
 SECRETS = {
     "infinity-postgres",
     "infinity-object-store",
+    "infinity-alerts",
     "infinity-api-keys",
     "infinity-proxy",
     "infinity-tls",

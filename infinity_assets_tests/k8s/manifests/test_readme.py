@@ -8,6 +8,7 @@ import textwrap
 
 import yaml
 
+from infinity_assets.automation.webhook import WEBHOOK
 from infinity_assets.models.vlm.config import Engines
 from infinity_assets_tests.k8s.manifests.chart import rendered
 from infinity_assets_tests.k8s.manifests.files import K8S, ROOT, documents, folders, values
@@ -42,8 +43,12 @@ def test_files_that_commands_name_are_there():
 def test_every_secret_and_map_is_made_by_a_command():
     """Lost otherwise: pods that wait for a secret that nobody mentioned."""
     made = {words[4] if words[2] == "secret" else words[3] for words in commands() if words[1] == "create"}
-    assert made >= (SECRETS | BY_COMMAND) - {"infinity-api-keys", "infinity-tls"}
-    assert "`infinity-api-keys`" in PAGE and "certificate" in PAGE
+    assert made >= (SECRETS | BY_COMMAND) - {"infinity-alerts", "infinity-api-keys", "infinity-tls"}
+    assert (
+        "`infinity-api-keys`" in PAGE
+        and f"`infinity-alerts`, as `{WEBHOOK}`" in PAGE
+        and "certificate" in PAGE
+    )
     for words in commands():
         for word in words:
             if word.startswith("--from-literal="):
