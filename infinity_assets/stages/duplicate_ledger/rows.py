@@ -143,8 +143,8 @@ def pieces(
 
 def mended(
     published: pa.Table, row: Rows, edges: pa.Table, shard: NarrowSamples, again: npt.NDArray[np.bool_]
-) -> pa.Table:
-    """The edges of a shard when some of its samples were decided again.
+) -> pa.Table | None:
+    """The edges of a shard when some of its samples were decided again; None where nothing came of it.
 
     Args:
         published: its edges before.
@@ -155,6 +155,8 @@ def mended(
     """
     head = pc.utf8_slice_codeunits(published.column("sample_id"), -32)
     place = rows_in(keys_of_hex(head), shard.ids)
+    if published.take(pa.array(np.flatnonzero(again[place]))).equals(edges):
+        return None
     stays = np.flatnonzero(~again[place])
     joined = pa.concat_tables([published.take(pa.array(stays)), edges])
     order = np.argsort(np.concatenate((shard.row[place[stays]], row)), kind="stable")

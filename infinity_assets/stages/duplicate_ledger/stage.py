@@ -300,10 +300,11 @@ def _shards(
         old = published.get(before.get(samples.name, ""))
         table = edges
         if old is not None and base is not None and not again.all():
-            if not again.any():
+            anew = mended(base.read_shard(old), row, edges, samples.columns, again) if again.any() else None
+            if anew is None:
                 shards.append(old)
                 continue
-            table = mended(base.read_shard(old), row, edges, samples.columns, again)
+            table = anew
         key = key_of(DUPLICATE_LEDGER.name, LEDGER_VERSION, part.key, content_key(table))
         shard = transaction.have(key)
         if shard is None:
