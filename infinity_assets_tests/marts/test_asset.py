@@ -6,7 +6,7 @@ import dagster as dg
 
 from infinity_assets.definitions import platform_defs
 from infinity_assets.marts.dbt import promises
-from infinity_assets.orchestration.run import QUIET
+from infinity_assets.orchestration.runner import QUIET
 
 
 def test_each_promise_is_a_check_of_the_snapshot_or_the_marts(told, published):
