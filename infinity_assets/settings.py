@@ -84,6 +84,10 @@ class GpuClass(BaseModel):
     shared_memory: str = "8Gi"  #: most of it, for steps that start a vLLM server
 
 
+#: Bytes as Kubernetes writes them, in whole mebibytes or more.
+MEMORY = r"^\d+(\.\d+)?(M|G|T|Mi|Gi|Ti)$"
+
+
 class WorkerJobs(BaseModel):
     """How the shards of a heavy step run on Kubernetes: as one Indexed Job."""
 
@@ -91,9 +95,11 @@ class WorkerJobs(BaseModel):
 
     parallelism: int = Field(default=8, ge=1)  #: pods at once; steps with GPUs have ``tagger_workers``
     least_shards: int = Field(default=4, ge=1)  #: a step of fewer runs them in the run's own pod
-    cpu: str = "1"  #: request and limit of a pod without GPU
-    memory: str = "4Gi"  #: the same; doubled for a shard that was killed for want of it
-    most_memory: str = "32Gi"  #: up to this
+    cpu: str = Field(default="1", pattern=r"^\d+(\.\d+)?m?$")  #: request and limit of a pod without GPU
+    memory: str = Field(
+        default="4Gi", pattern=MEMORY
+    )  #: the same; doubled for a shard that was killed for it
+    most_memory: str = Field(default="32Gi", pattern=MEMORY)  #: up to this
     deadline_s: int = Field(default=86_400, ge=1)  #: longest that a Job may take, waiting for nodes included
     kept_s: int = Field(default=3_600, ge=0)  #: how long a finished Job stays to be looked at
     warn_after_s: float = Field(default=300.0, ge=0)  #: how long a pod may wait for a node unmentioned

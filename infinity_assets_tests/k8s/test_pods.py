@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
 from infinity_assets.kubernetes.job import Owner, amount, indexed_job, job_name, more_memory
 from infinity_assets.kubernetes.pods import Cause, look, numbers
@@ -121,3 +122,5 @@ def test_memory_is_doubled_up_to_what_there_is() -> None:
     assert more_memory("4Gi", "32Gi") == "8192Mi" and more_memory("20Gi", "32Gi") == "32768Mi"
     assert more_memory("32Gi", "32Gi") is None and more_memory(None, "32Gi") is None
     assert amount("1.5Gi") == 3 << 29 and amount("2G") == 2 * 10**9
+    with pytest.raises(ValidationError, match="memory"):
+        WorkerJobs(memory="4 GB")
