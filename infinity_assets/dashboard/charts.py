@@ -77,19 +77,29 @@ def health(rows: pl.DataFrame) -> alt.LayerChart:
     )
 
 
-def check_heat(rows: pl.DataFrame) -> alt.Chart:
-    """Checks by runs ago; columns check, ago, failed, partitions, state, address."""
+def checks(rows: pl.DataFrame, across: str) -> alt.Chart:
+    """Checks by ``ago`` (runs) or ``partition``; columns as of the figure, state, address."""
+    where = {
+        "ago": alt.X("ago:O", sort="descending", title="runs ago", scale=GAPS, axis=alt.Axis(labelAngle=0)),
+        "partition": alt.X(
+            "partition:N",
+            title=None,
+            scale=GAPS,
+            axis=alt.Axis(labelAngle=-50, labelLimit=160, labelOverlap=False, orient="top"),
+        ),
+    }
+    told = {"ago": ["failed:Q", "partitions:Q"], "partition": ["failed_rows:Q"]}
     return (
         _chart(rows, 20)
-        .mark_rect()
+        .mark_rect(cornerRadius=2)
         .encode(
-            x=alt.X("ago:O", sort="descending", title="runs ago", scale=GAPS, axis=alt.Axis(labelAngle=0)),
+            x=where[across],
             y=_category("check", None, scale=GAPS),
             color=alt.Color("state:N", scale=STATES, title=None, legend=LEGEND),
             href="address:N",
-            tooltip=["check:N", "ago:O", "failed:Q", "partitions:Q"],
+            tooltip=["check:N", f"{across}:N", *told[across]],
         )
-        .properties(width=alt.Step(24))
+        .properties(width=alt.Step(24) if across == "ago" else "container")
     )
 
 

@@ -99,6 +99,24 @@ def check_heat(marts: Marts, sources: Some = (), runs: int = STRIP, names: int =
     )
 
 
+def check_sources(marts: Marts, sources: Some = (), names: int = 40) -> pl.DataFrame:
+    """Checks of contracts by partition, as they last were; the checks that fail in most partitions first."""
+    query, values = _last_checks(sources)
+    return marts.select(
+        f"""
+        with last as (select *, stage || ' · ' || name as "check" from ({query}) where engine <> 'dbt'),
+        shown as (
+          select "check" from last group by "check"
+          order by count(*) filter (not passed) desc, "check" limit {names:d}
+        )
+        select "check", engine, stage, name, partition, passed, blocking, failed_rows, run_id
+        from last semi join shown using ("check") order by "check", partition
+        """,
+        values,
+        of=["check_results"],
+    )
+
+
 def health(marts: Marts, sources: Some = ()) -> pl.DataFrame:
     """Stages by source: rows, what is kept, and ``state``: ok, look (a check asks for it) or failed."""
     where, values = _among("f.partition", sources)

@@ -94,6 +94,8 @@ def test_health_turns_where_a_check_fails(folder, tmp_path):
     assert found == [("unified", "talks")]
     heat = figures.check_heat(Marts(broken)).filter(pl.col("failed") > 0)
     assert set(heat["stage"]) == {"unified"} and set(heat["partition"]) == {"talks"}
+    by_source = figures.check_sources(Marts(broken)).filter(~pl.col("passed"))
+    assert set(by_source["check"]) == set(heat["check"]) and set(by_source["partition"]) == {"talks"}
 
 
 def test_two_versions_tell_what_became_of_each_row(folder, tmp_path):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
+import altair as alt
 import polars as pl
 import streamlit as st
 
@@ -35,21 +36,23 @@ def checks(view: View) -> None:
         st.success(f"None of {number['passed']:,} checks fails.")
     for check in failed.head(FAILING).iter_rows(named=True):
         _card(view, check)
-    st.subheader("The last runs of each check")
-    heat = figures.check_heat(view.marts, view.sources).with_columns(
-        state=pl.when(pl.col("failed") == 0)
-        .then(pl.lit("ok"))
-        .when("blocking")
-        .then(pl.lit("failed"))
-        .otherwise(pl.lit("look"))
-    )
-    st.altair_chart(charts.check_heat(plain(linked(heat, partial(_of_check, view)))), width="content")
+    st.subheader("Each check over its last runs")
+    st.altair_chart(_heat(view, figures.check_heat(view.marts, view.sources), "ago"), width="content")
+    st.subheader("Each contract by source")
+    st.altair_chart(_heat(view, figures.check_sources(view.marts, view.sources), "partition"))
     with st.expander("All checks"):
         table(
             found.select(
                 "passed", "blocking", "stage", "name", "partition", "engine", "failed_rows", "told", "address"
             )
         )
+
+
+def _heat(view: View, rows: pl.DataFrame, across: str) -> alt.Chart:
+    fine = pl.col("failed") == 0 if across == "ago" else pl.col("passed")
+    broken = pl.when("blocking").then(pl.lit("failed")).otherwise(pl.lit("look"))
+    state = pl.when(fine).then(pl.lit("ok")).otherwise(broken)
+    return charts.checks(plain(linked(rows.with_columns(state=state), partial(_of_check, view))), across)
 
 
 def _card(view: View, check: dict[str, Any]) -> None:
