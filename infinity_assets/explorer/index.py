@@ -57,6 +57,7 @@ _WORDS: Final[Mapping[str, Any]] = {
     "remove_stop_words": False,
     "ascii_folding": True,
     "with_position": False,
+    "memory_limit": 1024,  # MiB, while it is built; 2 GiB for each core by default
 }
 
 
