@@ -5,6 +5,7 @@ It knows what these files use of dbt and nothing more: ``source``, ``ref``, macr
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -41,7 +42,9 @@ def build_plainly(project: Path, snapshot: Path, failures: Path, workers: int) -
     environment = _environment(project, snapshot)
     spill = str(failures.parent / "spill")
     settings: dict[str, str | bool | int | float | list[str]]
-    settings = {"threads": workers, "preserve_insertion_order": False, "temp_directory": spill}
+    memory = os.environ.get("INFINITY_DBT_MEMORY", "4GB")  # as profiles.yml has it
+    settings = {"threads": workers, "memory_limit": memory, "temp_directory": spill}
+    settings["preserve_insertion_order"] = False
     database = duckdb.connect(config=settings)
     told = {}
     try:
