@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from infinity_assets.automation.retention import retention
 from infinity_assets.automation.webhook import WEBHOOK
 from infinity_assets.orchestration import jobs
 from infinity_assets.quality.contract import load_contract
@@ -53,7 +54,7 @@ def test_the_tables_of_settings_source_keys_and_jobs_are_complete():
     keys = {code(row[0])[0] for row in table("docs/engineer.md", "Add a source")}
     assert keys == set(SourceSpec.model_fields)
     listed = {code(row[0])[0] for row in table("docs/engineer.md", "Run from Dagster")}
-    assert listed == {job.name for job in jobs.ALL}
+    assert listed == {job.name for job in (*jobs.ALL, retention)}
 
 
 def test_the_table_of_rules_is_the_default_policy():
