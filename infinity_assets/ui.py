@@ -48,7 +48,8 @@ def serve(home: Path, catalogue: Path, mixes: Path | None, host: str, port: int,
     # `dagster dev` waits forever for children that ignore it.
     running = [subprocess.Popen(c, env=environment, start_new_session=True) for c in commands]
     print(
-        f"Dagster  http://{host}:{port}\nsamples  http://{host}:{preview_port}\nCtrl-C stops both", flush=True
+        f"Dagster  http://{host}:{port}\nsamples  http://{host}:{preview_port} (search: /explore)\nCtrl-C stops both",
+        flush=True,
     )
     try:
         while not stop.wait(0.3):
