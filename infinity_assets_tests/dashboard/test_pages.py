@@ -11,8 +11,10 @@ from typing import Any
 
 import polars as pl
 import pytest
+from starlette.testclient import TestClient
 
 from infinity_assets.marts.published import current_snapshot
+from infinity_assets.preview.app import create_app
 from infinity_assets_tests.dashboard.conftest import RED, ROOT
 
 SAMPLES = "http://127.0.0.1:9"
@@ -74,6 +76,29 @@ def test_every_row_of_every_table_leads_to_the_sample_pages(seen):
     there = [address for address in addresses if address]
     assert len(there) > 50 and len(there) > 0.9 * len(addresses)
     assert all(address.startswith(f"{SAMPLES}/") for address in there)
+
+
+def test_every_address_is_a_page(seen, told, tmp_path):
+    """Lost otherwise: a click on a figure that ends in *not found*."""
+    rows = [row for page in seen.values() for table in page["tables"] for row in table]
+    marks = [row for page in seen.values() for chart in page["charts"] for row in _data(chart)]
+    found = {row["address"] for row in (*rows, *marks) if row.get("address")}
+    found |= {link for page in seen.values() for link in page["links"]}
+    by_kind: dict[str, list[str]] = {}
+    for address in sorted(found):
+        path, _, query = address.removeprefix(SAMPLES).partition("?")
+        kind = path.split("/")[1] + "".join(sorted(part.split("=")[0] for part in query.split("&")))
+        by_kind.setdefault(kind, []).append(address.removeprefix(SAMPLES))
+    assert {kind[:5] for kind in by_kind} >= {"stage", "s", "explo"}
+    app = create_app(told.store, index=tmp_path / "index")
+    with TestClient(app, base_url="http://127.0.0.1") as client:
+        for addresses in by_kind.values():
+            for address in addresses[:4]:
+                assert client.get(address).status_code == 200, address
+
+
+def _data(chart: dict[str, Any]) -> list[dict[str, Any]]:
+    return [row for rows in chart.get("datasets", {}).values() for row in rows]
 
 
 def test_figures_are_those_of_the_source_that_was_chosen(python, red, seen):
