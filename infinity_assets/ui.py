@@ -47,8 +47,9 @@ def serve(home: Path, catalogue: Path, mixes: Path | None, host: str, port: int,
     # Sessions of their own: Ctrl-C reaches this process alone, which then asks each server once. Asked twice,
     # `dagster dev` waits forever for children that ignore it.
     running = [subprocess.Popen(c, env=environment, start_new_session=True) for c in commands]
+    samples = f"http://{host}:{preview_port}"
     print(
-        f"Dagster  http://{host}:{port}\nsamples  http://{host}:{preview_port} (search: /explore)\nCtrl-C stops both",
+        f"Dagster  http://{host}:{port}\nsamples  {samples} (search: {samples}/explore)\nCtrl-C stops both",
         flush=True,
     )
     try:
