@@ -14,8 +14,10 @@ import dagster_k8s
 import pytest
 
 from infinity_assets.kubernetes.api import Cluster
-from infinity_assets_tests.k8s.manifests.chart import Values, launcher, rendered
+from infinity_assets_tests.k8s.manifests.chart import rendered
 from infinity_assets_tests.k8s.manifests.files import DEPLOYMENTS, K8S, ROOT, Document, documents, values
+from infinity_assets_tests.k8s.manifests.given import Values
+from infinity_assets_tests.k8s.manifests.instance import launcher
 from infinity_assets_tests.k8s.manifests.rules import chosen, containers, labels_of
 from infinity_assets_tests.k8s.server import pod_of
 

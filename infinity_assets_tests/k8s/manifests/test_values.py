@@ -26,8 +26,10 @@ from infinity_assets.settings import Settings
 from infinity_assets_tests.conftest import jsonl, talk
 from infinity_assets_tests.k8s.launching import KUBECONFIG
 from infinity_assets_tests.k8s.launching import rendered as launched
-from infinity_assets_tests.k8s.manifests.chart import CHART, Values, instance, launcher, rendered
+from infinity_assets_tests.k8s.manifests.chart import CHART, rendered
 from infinity_assets_tests.k8s.manifests.files import K8S, ROOT, Document, documents, values
+from infinity_assets_tests.k8s.manifests.given import Values
+from infinity_assets_tests.k8s.manifests.instance import instance, launcher
 from infinity_assets_tests.k8s.manifests.rules import restricted
 from infinity_assets_tests.k8s.server import refusals
 from infinity_assets_tests.stages.synthesized.talking import engines, policy
