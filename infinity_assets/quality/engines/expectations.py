@@ -18,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from infinity_assets.errors import AuditFailed
 from infinity_assets.quality import contract as c
 from infinity_assets.quality.engines import Judged, Mask
 from infinity_assets.quality.engines.frames import ROWS, Frames, Suite
@@ -36,7 +37,7 @@ class Expectations:
         """All rows of the batches, in their order.
 
         Raises:
-            RuntimeError: if Great Expectations could not evaluate an expectation.
+            AuditFailed: if Great Expectations could not evaluate an expectation.
         """
         found: Mapping[str, Suite] | None = None
         chunk: Frames | None = None
@@ -137,9 +138,11 @@ def _validate(frame: Any, expectations: Sequence[Any], result_format: str) -> li
         raised = [info] if "raised_exception" in info else list(info.values())
         for one in raised:
             if one["raised_exception"]:
-                raise RuntimeError(
-                    f"Great Expectations could not evaluate {result.expectation_config.type}"
-                    f" of {dict(result.expectation_config.kwargs)}: {one['exception_message']}"
+                config = result.expectation_config
+                raise AuditFailed(
+                    f"nothing was committed: Great Expectations could not evaluate {config.type} of"
+                    f" {dict(config.kwargs)}: {one['exception_message']}. Install the version of"
+                    " requirements.lock, or set INFINITY_CONTRACTS=arrow"
                 )
     return list(results)
 
