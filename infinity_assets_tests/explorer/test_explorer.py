@@ -326,3 +326,19 @@ def test_a_value_is_only_ever_a_value(one: Path, values: list[str], data: st.Dat
 def test_the_declared_columns_are_those_that_are_written(index: SampleIndex) -> None:
     for source in SOURCES:
         assert index.open(source).schema.remove_metadata() == INDEXED
+
+
+def test_lancedb_opens_the_index_and_the_tables_and_searches_words_in_them(platform, index):
+    """A researcher's notebook speaks LanceDB; a private format would shut it out."""
+    import lancedb
+
+    opened = lancedb.connect(str(index.folder))
+    words = "picture"
+    for source in index.sources():
+        found = opened.open_table(source).search(words, query_type="fts").limit(10_000).to_arrow()
+        assert sorted(found.column("sample_id").to_pylist()) == sorted(
+            ids(asked(index, source=source, text=words))
+        )
+    unified = lancedb.connect(f"{platform.settings.store_root}/unified")
+    (table,) = [unified.open_table(name) for name in unified.table_names()[:1]]
+    assert table.count_rows() == len(everything(platform)[table.name])
