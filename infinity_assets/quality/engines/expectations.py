@@ -25,11 +25,11 @@ from infinity_assets.quality.engines.frames import ROWS, Frames, Suite
 from infinity_assets.quality.engines.values import repeats
 
 CHUNK_ROWS = 200_000
-CHUNK_VALUES = 1_000_000  #: of a list whose values are judged one by one
+CHUNK_VALUES = 500_000  #: of a list whose values are judged one by one
 
 
 class Expectations:
-    """See :class:`~infinity_assets.quality.engines.Engine`. A chunk has 200,000 rows, or a million values."""
+    """See :class:`~infinity_assets.quality.engines.Engine`. A chunk has 200,000 rows, or 500,000 values."""
 
     def judge(
         self, checks: Sequence[c.RowCheck], key: str, batches: Iterable[pa.RecordBatch]
