@@ -123,7 +123,11 @@ def test_only_filtered_reads_the_fingerprints_of_benchmarks():
     module = "infinity_assets.stages.benchmark_fingerprints"
     assets = f"{module}.asset"
     rooms_of_it = {"stages/benchmark_fingerprints", "stages/filtered"}
-    told = {"definitions.py", "automation/benchmarks.py", "lineage/columns.py"}  # versions and columns; no row
+    told = {
+        "definitions.py",
+        "automation/benchmarks.py",
+        "lineage/columns.py",
+    }  # versions and columns; no row
     for path in sorted(PACKAGE.rglob("*.py")):
         where = path.relative_to(PACKAGE)
         if where.parts[:2] in {tuple(room.split("/")) for room in rooms_of_it}:
