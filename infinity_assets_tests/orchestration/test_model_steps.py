@@ -25,9 +25,10 @@ def tagged_op(site, **settings):
 
 
 def test_looking_at_pictures_asks_the_cluster_for_a_gpu(site):
+    """One for each pod: two workers are two pods of its Job, not one that holds two GPUs."""
     op = tagged_op(site, tagger="ram_plus", tagger_workers=2, tagger_image="example/ram:1")
     container = json.loads(op.tags["dagster-k8s/config"])["container_config"]
-    gpus = {"nvidia.com/gpu": "2"}
+    gpus = {"nvidia.com/gpu": "1"}
     assert container == {"resources": {"limits": gpus, "requests": gpus}, "image": "example/ram:1"}
     assert op.pool == "gpu"
 
