@@ -107,6 +107,8 @@ def _sample(sample_id: str, image_id: str, turns: list[tuple[str, str]]) -> dict
         "upstream": "{}",
         "licence": "CC0-1.0",
         "marker_added": False,
+        "question_hashes": [],
+        "turn_hashes": [],
         "image_ids": [image_id],
         "verdict": "keep",
     }
@@ -163,7 +165,7 @@ def prepare(folder: Path, lines: pa.Table, versions: tuple[int, int]) -> list[Ta
     """A staging folder as ``materialize_exported`` makes it, and the shards to write there."""
     (folder / RECORDS).mkdir(parents=True)
     save_lines(lines, folder / LINES_FILE)
-    shared = {"format": "webdataset", "folder": str(folder), "tables": [["bench", *versions]]}
+    shared = {"format": "webdataset", "folder": str(folder), "tables": [["bench", *versions, None]]}
     cuts = range(0, lines.num_rows, SHARD_SAMPLES)
     return [
         Task(
