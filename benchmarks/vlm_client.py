@@ -155,7 +155,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--requests", type=int, default=4000)
-    parser.add_argument("--vllm-requests", type=int, default=200)
+    parser.add_argument("--vllm-requests", type=int, default=1000)
     parser.add_argument("--without-vllm", action="store_true")
     arguments = parser.parse_args()
     figures: dict[str, float] = cpu_rate(arguments.requests)

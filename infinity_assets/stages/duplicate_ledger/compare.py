@@ -91,6 +91,7 @@ def compare(inputs: Inputs, policy: DuplicatePolicy, objects: Objects, workers: 
     texts = near_texts(
         keys, signatures, _conversations(at, world, inputs.unified), objects, world.texts_gone()
     )
+    del signatures  # the largest part of all
     pairs = texts.at_least(policy.text_similarity)
     memory = Memory(objects, "compared_pictures", copies=inputs.copies.key if inputs.copies else "")
     again = world.again(hashes.and_of(crops.of(wholes, parts)), remembered(memory), keys, texts)

@@ -45,21 +45,23 @@ def first_equal(*columns: npt.NDArray[np.generic]) -> Rows:
 
     A row's group is so named by its first member: no dictionary is needed, and equal rows need no pairs.
     """
-    frame = pl.DataFrame({str(i): column for i, column in enumerate(columns)}).with_row_index("row")
-    names = frame.columns[1:]
-    return frame.select(pl.col("row").cast(pl.Int64).min().over(names)).to_series().to_numpy()
+    rows = len(columns[0])
+    order = np.lexsort(columns)  # stable: of equal rows the first stands first
+    new = np.zeros(rows, bool)
+    new[:1] = True
+    for column in columns:
+        ordered = column[order]
+        new[1:] |= ordered[1:] != ordered[:-1]
+    found = np.empty(rows, np.int64)
+    found[order] = order[new][np.cumsum(new) - 1]
+    return found
 
 
 def rows_in(wanted: Keys, keys: Keys) -> Rows:
     """Where each wanted key first stands among ``keys``, :data:`NONE` if nowhere, ``(wanted,)``."""
-    have = (
-        pl.DataFrame({"a": keys[:, 0], "b": keys[:, 1]})
-        .with_row_index("row")
-        .unique(["a", "b"], keep="first")
-    )
-    asked = pl.DataFrame({"a": wanted[:, 0], "b": wanted[:, 1]})
-    found = asked.join(have, on=["a", "b"], how="left", maintain_order="left")
-    return found["row"].cast(pl.Int64).fill_null(NONE).to_numpy()
+    both = np.concatenate([keys, wanted])
+    found = first_equal(both[:, 0], both[:, 1])[len(keys) :]
+    return np.where(found < len(keys), found, NONE)
 
 
 def members(values: npt.NDArray[np.uint64], wanted: npt.NDArray[np.uint64]) -> Rows:

@@ -44,7 +44,6 @@ class Samples:
     turn: Keys  #: question and answers
     question: Keys  #: the question alone
     signature_owner: Rows  #: ``(texts long enough,)``, ascending
-    signature: npt.NDArray[np.uint8]  #: ``(texts long enough, bytes)``
 
     def __len__(self) -> int:
         return len(self.source)
@@ -114,15 +113,16 @@ def join_samples(
         for shard, mask in zip(shards, wanted, strict=True)
         if len(at := np.flatnonzero(mask))
     ]
-    joined = {name: _concat([part[name] for part in parts], name) for name in _EMPTY}
+    joined = {
+        name: _concat([part.pop(name) for part in parts], name) for name in _EMPTY
+    }  # held once, not twice
     prior = np.array([priority[name] for name in sources] or [0], np.int64)[joined["source"]]
     ids = joined["ids"]
     # Sources are sorted by name, and "-" sorts before all that names are made of: this is the ids' own order.
     order = np.lexsort((ids[:, 1], ids[:, 0], joined["source"], -joined["exchanges"], prior))
-    owner, images = _regroup(order, joined["pictures"], joined["image"])
-    turn_owner, turns = _regroup(order, joined["exchanges"], joined["turn"])
-    _, questions = _regroup(order, joined["exchanges"], joined["question"])
-    signature_owner, signatures = _regroup(order, joined["signed"].astype(np.int64), joined["signature"])
+    owner, images = _regroup(order, joined["pictures"], joined.pop("image"))
+    turn_owner, turns = _regroup(order, joined["exchanges"], joined.pop("turn"))
+    _, questions = _regroup(order, joined["exchanges"], joined.pop("question"))
     # Numbered as they are met, so that a picture's number tells which sample shows it first.
     firsts = first_equal(images[:, 0], images[:, 1]) if len(images) else np.empty(0, np.int64)
     met, number = np.unique(firsts, return_inverse=True)
@@ -141,8 +141,7 @@ def join_samples(
         turn_owner,
         turns,
         questions,
-        signature_owner,
-        signatures,
+        np.flatnonzero(joined["signed"][order]),
     )
     return samples, images[met]
 
@@ -193,7 +192,6 @@ _EMPTY: Mapping[str, Any] = {
     "turn": np.empty((0, 2), np.uint64),
     "question": np.empty((0, 2), np.uint64),
     "signed": np.empty(0, np.bool_),
-    "signature": np.empty((0, 0), np.uint8),
 }
 
 
@@ -217,7 +215,6 @@ def _part(
         "turn": columns.turn[said],
         "question": columns.question[said],
         "signed": columns.signed[at],
-        "signature": columns.signature[_spans(columns.signed.astype(np.int64), at)],
     }
 
 

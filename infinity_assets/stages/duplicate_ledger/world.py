@@ -84,7 +84,9 @@ class World:
         firsts = np.flatnonzero(first_equal(keys[:, 0], keys[:, 1]) == np.arange(len(keys)))
         shard = np.repeat(np.arange(len(columns)), [int(part.signed.sum()) for part in columns])
         row = np.concatenate([s.offset + s.columns.row[s.columns.signed] for s in self.samples])
-        return keys[firsts], signatures[firsts], Places(shard[firsts], row[firsts])
+        if len(firsts) < len(keys):
+            keys, signatures = keys[firsts], signatures[firsts]
+        return keys, signatures, Places(shard[firsts], row[firsts])
 
     def texts_gone(self) -> tuple[Keys, Signatures]:
         """Texts of shards that went, with their signatures."""
