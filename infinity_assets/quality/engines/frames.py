@@ -100,9 +100,9 @@ class Frames:
         self.count += batch.num_rows
 
     def frame(self, name: str) -> Any:
-        """One frame, as pandas' DataFrame."""
-        columns = {c: self._columns[name, c] for c in self.suites[name].columns}
-        return pa.table({c: pa.chunked_array(parts) for c, parts in columns.items()}).to_pandas()
+        """One frame, as pandas' DataFrame. It can be had once: its columns are given up as they are copied."""
+        columns = {c: pa.chunked_array(self._columns.pop((name, c))) for c in self.suites[name].columns}
+        return pa.table(columns).to_pandas(split_blocks=True, self_destruct=True)
 
     def rows(self, name: str) -> Rows:
         """The table's row of each value of a flattened frame."""
