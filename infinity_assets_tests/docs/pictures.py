@@ -46,7 +46,7 @@ def save(picture: bytes, name: str) -> None:
 
 
 def asset_graph(dagster: str) -> None:
-    with browser(2300, 1150) as driver:
+    with browser(2300, 1300) as driver:
         driver.get(f"{dagster}/asset-groups")
         text = "return document.body.innerText"
         WebDriverWait(driver, 90).until(lambda d: "s6_export" in d.execute_script(text))
