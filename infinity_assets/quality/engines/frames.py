@@ -100,7 +100,7 @@ class Frames:
         self.count += batch.num_rows
 
     def frame(self, name: str) -> Any:
-        """One frame, as pandas' DataFrame. It can be had once: its columns are given up as they are copied."""
+        """One frame, as pandas' DataFrame. It can be had once: its columns are given up while it is made."""
         columns = {c: pa.chunked_array(self._columns.pop((name, c))) for c in self.suites[name].columns}
         return pa.table(columns).to_pandas(split_blocks=True, self_destruct=True)
 
