@@ -10,7 +10,6 @@ import fcntl
 import json
 import os
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,10 +20,9 @@ import dagster as dg
 from infinity_assets.errors import StoreError
 from infinity_assets.orchestration.backfill_plan import STAGES, Phase, phases
 from infinity_assets.orchestration.instance import open_instance
-from infinity_assets.orchestration.model_steps import scoring_step, synthesis_step, tagging_step
+from infinity_assets.orchestration.model_steps import asking_models
 from infinity_assets.orchestration.progress import Ended, Listener, StageEvent
-from infinity_assets.orchestration.runner import Runner
-from infinity_assets.orchestration.side_by_side import side_by_side
+from infinity_assets.orchestration.side_by_side import Run, runs, spread
 from infinity_assets.platform import Platform
 from infinity_assets.sources.catalogue import EVALUATION, benchmarks_in
 from infinity_assets.sources.model import TRAINING_STAGES
@@ -50,9 +48,6 @@ LEDGER: Final = ("duplicate_ledger",)
 
 #: Told after each run: how many are done, of how many, and how many of them an earlier start had done.
 OnProgress = Callable[[int, int, int], None]
-
-#: Runs these stages of a partition.
-Run = Callable[[tuple[str, ...], str], Ended]
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +110,7 @@ def run_backfill(
         with open_instance(platform.settings.home) as instance:
             _end_abandoned(instance)
         work = _Backfill(platform, names, planned, _Notes(platform, identity), on_progress)
-        with _runs(platform, on_event, at_once, {**BY, TAG: identity}) as run:
+        with runs(platform, on_event, at_once, {**BY, TAG: identity}) as run:
             work.all(run, at_once)
     return BackfillReport(identity, work.done, work.before, tuple(work.outcomes))
 
@@ -142,16 +137,6 @@ def _end_abandoned(instance: dg.DagsterInstance) -> None:
     """Runs of a backfill that was killed would be shown as running for ever."""
     for run in instance.get_runs(dg.RunsFilter(tags=BY, statuses=list(UNFINISHED))):
         instance.report_run_failed(run, "the backfill that this run was part of was killed")
-
-
-@contextmanager
-def _runs(platform: Platform, on_event: Listener, at_once: int, tags: dict[str, str]) -> Iterator[Run]:
-    if at_once > 1:
-        with side_by_side(platform, on_event, at_once, tags) as processes:
-            yield processes.run
-        return
-    with open_instance(platform.settings.home) as instance:
-        yield Runner(platform, on_event, instance, tags).run
 
 
 class _Notes:
@@ -217,7 +202,7 @@ class _Backfill:
             if converging and phase.of == "training stage":
                 self._converge(run)
                 converging = False
-            asking = self._asking_models().intersection(phase.stages)
+            asking = asking_models(self.platform).intersection(phase.stages)
             self._phase(phase, run, 1 if asking else at_once)
         if converging:
             self._converge(run)
@@ -238,15 +223,6 @@ class _Backfill:
                 wanted = {s for name in self.names for s in self.platform.catalogue[name].spec.stages}
                 return [stage for stage in TRAINING_STAGES if stage in wanted]
 
-    def _asking_models(self) -> set[str]:
-        """Stages whose runs would each start a server of their own, or share a provider's rate."""
-        steps = {
-            "tagged": tagging_step(self.platform),
-            "synthesized": synthesis_step(self.platform),
-            "scored": scoring_step(self.platform),
-        }
-        return {stage for stage, step in steps.items() if step is not None}
-
     def _phase(self, phase: Phase, run: Run, at_once: int) -> None:
         units = [
             Unit(self._stages(phase, name), name, self._among(phase)) for name in self._partitions(phase)
@@ -255,18 +231,9 @@ class _Backfill:
         self.before += len(units) - len(waiting)
         self.done += len(units) - len(waiting)
         self._tell()
-        if at_once == 1:  # in this thread: only here does Dagster hear of signals
-            for unit in waiting:
-                self._ended(unit, run(unit.stages, unit.partition))
-            return
-        threads = ThreadPoolExecutor(at_once)
-        try:
-            futures = {threads.submit(run, unit.stages, unit.partition): unit for unit in waiting}
-            for future in as_completed(futures):
-                self._ended(futures[future], future.result())
-        finally:
-            # Not waited for: leaving the processes of the runs, a level up, is what ends those under way.
-            threads.shutdown(wait=False, cancel_futures=True)
+        work = [(unit.stages, unit.partition) for unit in waiting]
+        for place, ended in spread(run, work, at_once):
+            self._ended(waiting[place], ended)
 
     def _among(self, phase: Phase) -> str:
         """What a run that reads all sources is noted with: where one more is ready, it is another run."""

@@ -63,6 +63,16 @@ def synthesis_step(platform: Platform) -> ModelStep | None:
     return _asking(platform, platform.synthesis.engines)
 
 
+def asking_models(platform: Platform) -> frozenset[str]:
+    """Stages whose runs go alone: each would start a server of its own, or share a provider's rate."""
+    steps = {
+        "tagged": tagging_step(platform),
+        "synthesized": synthesis_step(platform),
+        "scored": scoring_step(platform),
+    }
+    return frozenset(stage for stage, step in steps.items() if step is not None)
+
+
 def _asking(platform: Platform, names: Sequence[str]) -> ModelStep | None:
     """GPUs where some engine is a server of the step's own, else the pool of those that ask elsewhere."""
     settings, kinds = platform.settings, {platform.engine(name).engine for name in names}

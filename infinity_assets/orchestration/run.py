@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from typing import Final
 
-from infinity_assets.orchestration.model_steps import scoring_step, synthesis_step, tagging_step
-from infinity_assets.orchestration.progress import Ended, Listener, StageEvent
-from infinity_assets.orchestration.side_by_side import side_by_side
+from infinity_assets.orchestration.model_steps import asking_models
+from infinity_assets.orchestration.progress import Listener, StageEvent
+from infinity_assets.orchestration.side_by_side import runs, spread
 from infinity_assets.platform import Platform
 from infinity_assets.sources.catalogue import benchmarks_in
 from infinity_assets.sources.model import TRAINING_STAGES
@@ -18,8 +18,8 @@ from infinity_assets.stages.scored.inputs import behind as scores_behind
 from infinity_assets.stages.synthesized.inputs import behind as synthesis_behind
 from infinity_assets.stages.tag_associations.schema import WHOLE
 
-#: The job of every partition named, each as it ended.
-Each = Callable[[str, Sequence[str]], list[Ended]]
+#: The stage of a job that may ask a model.
+_MODEL_OF: Final = {"converge": "tagged", "decide": "tagged", "synthesize": "synthesized", "score": "scored"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,17 +63,15 @@ def run_pipeline(
     names = list(dict.fromkeys(sources))
     wanted = {stage for name in names for stage in platform.catalogue[name].spec.stages}
     outcomes: list[StageEvent] = []
-    with _runs(platform, on_event, at_once) as (alone, each):
+    asking = asking_models(platform)
+    with runs(platform, on_event, at_once) as one:
 
         def run(job: str, partitions: Sequence[str]) -> list[str]:
             """Those that succeeded."""
-            ended = (
-                [e for name in partitions for e in each(job, [name])]
-                if job in alone
-                else each(job, partitions)
-            )
-            outcomes.extend(outcome for end in ended for outcome in end.outcomes)
-            return [name for name, end in zip(partitions, ended, strict=True) if end.ok]
+            most = 1 if _MODEL_OF.get(job) in asking else at_once
+            ended = dict(spread(one, [(job, name) for name in partitions], most))
+            outcomes.extend(outcome for place in sorted(ended) for outcome in ended[place].outcomes)
+            return [name for place, name in enumerate(partitions) if ended[place].ok]
 
         ready = run("ingest", names)
         run("benchmark", [name for name in benchmarks_in(platform.catalogue) if name in ready])
@@ -88,32 +86,6 @@ def run_pipeline(
         run("score", [name for name in sound if scores_behind(platform, name)])
         run("mix", [stage for stage in TRAINING_STAGES if stage in wanted])
     return RunReport(tuple(outcomes))
-
-
-@contextmanager
-def _runs(platform: Platform, on_event: Listener, at_once: int) -> Iterator[tuple[frozenset[str], Each]]:
-    """Which jobs run alone, and how to run one of each partition."""
-    if at_once > 1:
-        with side_by_side(platform, on_event, at_once) as runs:
-            yield _asking_models(platform), runs.each
-        return
-    from infinity_assets.orchestration.instance import open_instance
-    from infinity_assets.orchestration.runner import Runner
-
-    with open_instance(platform.settings.home) as instance:
-        runner = Runner(platform, on_event, instance)
-        yield frozenset(), lambda job, partitions: [runner.run(job, name) for name in partitions]
-
-
-def _asking_models(platform: Platform) -> frozenset[str]:
-    tagging = tagging_step(platform)
-    steps = {
-        "converge": tagging,
-        "decide": tagging,
-        "synthesize": synthesis_step(platform),
-        "score": scoring_step(platform),
-    }
-    return frozenset(job for job, step in steps.items() if step is not None)
 
 
 def _converge(

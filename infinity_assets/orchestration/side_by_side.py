@@ -9,8 +9,8 @@ import multiprocessing
 import os
 import signal
 import threading
-from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import ExitStack, contextmanager
 from multiprocessing.connection import Connection
 from queue import SimpleQueue
@@ -20,6 +20,9 @@ from infinity_assets.orchestration.progress import Ended, Listener, StageEvent, 
 from infinity_assets.platform import Platform
 from infinity_assets.settings import Settings
 from infinity_assets.sharding.pool import close_pools
+
+#: Has some work of a partition run.
+Run = Callable[[Work, str], Ended]
 
 #: Not fork: threads of Lance and Polars would be inherited locked.
 _CONTEXT = multiprocessing.get_context("spawn")
@@ -31,20 +34,13 @@ class SideBySide:
     def __init__(
         self, settings: Settings, on_event: Listener, at_once: int, tags: Mapping[str, str] | None
     ) -> None:
-        opening = (
-            _CONTEXT.Lock()
-        )  # two processes that make Dagster's tables at once would be in each other's way
+        opening = _CONTEXT.Lock()  # of Dagster's tables: two that make them at once are in each other's way
         self._on_event = on_event
         self._one_at_a_time = threading.Lock()
         self._idle: SimpleQueue[_Process] = SimpleQueue()
         self._processes = [_Process(settings, opening, tags) for _ in range(at_once)]
         for process in self._processes:
             self._idle.put(process)
-        self._threads = ThreadPoolExecutor(at_once)
-
-    def each(self, work: Work, partitions: Sequence[str]) -> list[Ended]:
-        """The work of every partition, in the order given, as many at once as there are processes."""
-        return list(self._threads.map(lambda partition: self.run(work, partition), partitions))
 
     def run(self, work: Work, partition: str) -> Ended:
         """The work of one partition, as soon as a process is free."""
@@ -62,7 +58,38 @@ class SideBySide:
         """End the processes: at once where the person said so (Dagster records the run as failed first)."""
         for process in self._processes:
             process.stop(told_to)
-        self._threads.shutdown(cancel_futures=True)
+
+
+@contextmanager
+def runs(
+    platform: Platform, on_event: Listener, at_once: int, tags: Mapping[str, str] | None = None
+) -> Iterator[Run]:
+    """How to have work run: by processes of its own, or in this one where one at a time is enough."""
+    if at_once > 1:
+        with side_by_side(platform, on_event, at_once, tags) as processes:
+            yield processes.run
+        return
+    from infinity_assets.orchestration.instance import open_instance
+    from infinity_assets.orchestration.runner import Runner
+
+    with open_instance(platform.settings.home) as instance:
+        yield Runner(platform, on_event, instance, tags).run
+
+
+def spread(run: Run, units: Sequence[tuple[Work, str]], at_once: int) -> Iterator[tuple[int, Ended]]:
+    """Have all of these run; each by its place, as it ends."""
+    if at_once == 1:  # in this thread: only here does Dagster hear of signals
+        for place, unit in enumerate(units):
+            yield place, run(*unit)
+        return
+    threads = ThreadPoolExecutor(at_once)
+    try:
+        futures = {threads.submit(run, *unit): place for place, unit in enumerate(units)}
+        for future in as_completed(futures):
+            yield futures[future], future.result()
+    finally:
+        # Not waited for: leaving the processes of the runs, a level up, is what ends those under way.
+        threads.shutdown(wait=False, cancel_futures=True)
 
 
 @contextmanager
@@ -94,6 +121,7 @@ class _Process:
 
     def __init__(self, settings: Settings, opening: Any, tags: Mapping[str, str] | None) -> None:
         self._with = (settings, opening, tags)
+        self._stopping = False
         self._start()
 
     def _start(self) -> None:
@@ -110,6 +138,8 @@ class _Process:
                 on_event(said)
         except (EOFError, BrokenPipeError, ConnectionResetError):
             self._process.join()
+            if self._stopping:  # before it could say so: while it started
+                raise KeyboardInterrupt from None
             why = f"the process of the run died (exit code {self._process.exitcode}); run it again"
             name = work if isinstance(work, str) else "+".join(work)
             dead = StageEvent(name, partition, "failed", error=why)
@@ -122,6 +152,7 @@ class _Process:
 
     def stop(self, told_to: bool) -> None:
         """Ask it to end, and wait."""
+        self._stopping = True
         if told_to and self._process.pid is not None and self._process.is_alive():
             os.kill(self._process.pid, signal.SIGINT)
         else:

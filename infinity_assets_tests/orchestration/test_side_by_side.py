@@ -57,8 +57,8 @@ def test_a_process_that_dies_costs_its_own_run_alone(tmp_path):
     with side_by_side(platform, lambda event: None, 1) as runs:
         (process,) = runs._processes
         os.kill(process._process.pid, signal.SIGKILL)
-        (died,) = runs.each("ingest", ["alpha"])
-        (after,) = runs.each("ingest", ["beta"])
+        died = runs.run("ingest", "alpha")
+        after = runs.run("ingest", "beta")
     assert (died.ok, after.ok) == (False, True)
     assert "exit code -9" in died.outcomes[0].error
 
