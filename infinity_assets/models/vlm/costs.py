@@ -71,7 +71,17 @@ def from_json(values: Iterable[dict[str, Any]]) -> list[Cost]:
     return [Cost(**value) for value in values]
 
 
-def books(published: Iterable[Cost], of_this_run: Iterable[Cost]) -> list[Cost]:
-    """The ledger of everything that is published, with what this run asked and spent, published or not."""
+def books(published: Iterable[Iterable[dict[str, Any]]], of_this_run: Iterable[Cost]) -> list[Cost]:
+    """The ledger of everything that is published, with what this run asked and spent, published or not.
+
+    Args:
+        published: what :func:`to_json` made of the costs of each shard.
+        of_this_run: see :func:`cost_of`.
+    """
     mine = [Cost(c.prompt, c.model, asked=c.asked, spent=c.spent) for c in of_this_run]
-    return ledger([*(replace(c, asked=0, spent=0.0) for c in published), *mine])
+    return ledger([*(cost for shard in published for cost in from_json(shard)), *mine])
+
+
+def noted(costs: Iterable[Cost]) -> list[dict[str, Any]]:
+    """As notes of a stage hold them: with what the run did. :func:`from_json` reads them."""
+    return [asdict(cost) for cost in costs]

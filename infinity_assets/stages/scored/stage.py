@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import polars as pl
@@ -13,7 +12,7 @@ import pyarrow as pa
 from infinity_assets.models.vlm.account import Account
 from infinity_assets.models.vlm.budget import Budget
 from infinity_assets.models.vlm.cache import ReplyCache
-from infinity_assets.models.vlm.costs import Cost, books, from_json, to_json
+from infinity_assets.models.vlm.costs import Cost, books, noted, to_json
 from infinity_assets.models.vlm.engines import open_engine
 from infinity_assets.stages.publish import StageResult, code_version, publish
 from infinity_assets.stages.scored.asking import SCORE_VERSION
@@ -61,6 +60,7 @@ def materialize_scored(platform: Platform, source: str, run_id: str) -> StageRes
                 costs += cost
     shards = [shard for key in inputs.keys if (shard := have[key]) is not None]
     rows = inputs.rows
+    told = noted(books((shard.stats.get("costs", []) for shard in shards), costs))
     scored, rated = (sum(s.stats[name] for s in shards) for name in ("with_loss", "with_ratings"))
     return publish(
         transaction,
@@ -81,7 +81,7 @@ def materialize_scored(platform: Platform, source: str, run_id: str) -> StageRes
             "ratings_problems": _sum(shards, "ratings_problems"),
             "prompt_tokens": sum(s.stats["prompt_tokens"] for s in shards),
             "completion_tokens": sum(s.stats["completion_tokens"] for s in shards),
-            **({"costs": _books(shards, costs), "currency": engine.prices.currency} if engine else {}),
+            **({"costs": told, "currency": engine.prices.currency} if engine else {}),
         },
     )
 
@@ -116,11 +116,6 @@ def _score(
         passing = stats["passing"] > 0
         under = key_of(key, table_digest(table)) if passing else key
         yield key, transaction.stage(under, table, stats), costs
-
-
-def _books(shards: Sequence[Shard], of_this_run: Sequence[Cost]) -> list[dict[str, Any]]:
-    published = [cost for shard in shards for cost in from_json(shard.stats.get("costs", []))]
-    return [asdict(cost) for cost in books(published, of_this_run)]
 
 
 def _stats(table: pa.Table) -> dict[str, Any]:

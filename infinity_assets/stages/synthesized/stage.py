@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 import polars as pl
 import pyarrow as pa
 
-from infinity_assets.models.vlm.costs import Cost, books, from_json, ledger, to_json
+from infinity_assets.models.vlm.costs import Cost, books, ledger, to_json
 from infinity_assets.quality.audit import CheckResult
 from infinity_assets.stages.publish import StageResult, code_version, keep_policy, publish, verdict_stats
 from infinity_assets.stages.synthesized.asking import ASKING_VERSION
@@ -146,7 +146,7 @@ class _Work:
     def _result(
         self, results: tuple[StageResult, StageResult, StageResult], lines: Sequence[Shard]
     ) -> SynthesisResult:
-        published = (cost for shard in lines for cost in from_json(shard.stats["costs"]))
+        published = (shard.stats["costs"] for shard in lines)
         return SynthesisResult(*results, tuple(books(published, self.costs)), self.read.currency)
 
     def _told(self, lines: Sequence[Shard]) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ from infinity_assets.errors import StoreError
 from infinity_assets.models.ram_plus.tagger import FLOOR
 from infinity_assets.models.taggers.protocol import Tagger
 from infinity_assets.models.taggers.vlm import VlmTagger
-from infinity_assets.models.vlm.costs import Cost, books, from_json, to_json
+from infinity_assets.models.vlm.costs import Cost, books, noted, to_json
 from infinity_assets.platform import Platform
 from infinity_assets.stages.deduped.schema import DEDUPED
 from infinity_assets.stages.images.schema import IMAGES
@@ -103,8 +103,8 @@ def _books(platform: Platform, shards: Sequence[Shard], of_this_run: Sequence[Co
     """What tagging cost, where a model was asked."""
     if "vlm" not in (platform.settings.tagger, platform.settings.labeller):
         return {}
-    published = [cost for shard in shards for cost in from_json(shard.stats.get("costs", []))]
-    told = [asdict(cost) for cost in books(published, of_this_run)]
+    published = (shard.stats.get("costs", []) for shard in shards)
+    told = noted(books(published, of_this_run))
     return {"costs": told, "currency": tagging_engine(platform).prices.currency}
 
 
