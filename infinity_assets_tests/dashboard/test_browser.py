@@ -6,7 +6,6 @@ import io
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import threading
 import time
@@ -20,10 +19,10 @@ import pytest
 import uvicorn
 from PIL import Image
 from selenium import webdriver
-from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.by import By
 
 from infinity_assets.preview.app import create_app
+from infinity_assets_tests.chrome import chrome, free_port
 from infinity_assets_tests.dashboard.conftest import RED, ROOT
 
 pytestmark = pytest.mark.skipif(
@@ -34,12 +33,6 @@ pytestmark = pytest.mark.skipif(
 #: What a page asked for beyond this machine.
 FOREIGN = """return performance.getEntriesByType('resource').map(e => e.name)
   .filter(name => !name.startsWith('http://127.0.0.1:') && !/^(data|blob):/.test(name))"""
-
-
-def free_port() -> int:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return int(free.getsockname()[1])
 
 
 def until(what: Callable[[], Any], seconds: float = 30) -> Any:
@@ -90,20 +83,8 @@ def dashboard(python: Path, red: tuple[Path, str], samples: str) -> Iterator[str
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[webdriver.Chrome]:
-    options = webdriver.ChromeOptions()
-    for argument in (
-        "--headless=new",
-        "--no-sandbox",
-        "--disable-gpu",
-        "--disable-dev-shm-usage",
-        "--disable-background-networking",
-        "--disable-component-update",
-        "--window-size=1400,1200",
-    ):
-        options.add_argument(argument)
-    driver = webdriver.Chrome(options=options, service=Service(shutil.which("chromedriver")))
-    yield driver
-    driver.quit()
+    with chrome(1400, 1200) as driver:
+        yield driver
 
 
 def find(browser: webdriver.Chrome, selector: str) -> Any:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import socket
 import subprocess
 import sys
 import threading
@@ -17,7 +16,6 @@ from pathlib import Path
 import pytest
 import uvicorn
 from selenium import webdriver
-from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.by import By
 from selenium.webdriver.remote.webelement import WebElement
 from selenium.webdriver.support.ui import WebDriverWait
@@ -27,6 +25,7 @@ from infinity_assets.orchestration.instance import instance_folder, open_instanc
 from infinity_assets.platform import Platform
 from infinity_assets.preview.app import create_app
 from infinity_assets.quality import contract
+from infinity_assets_tests.chrome import chrome, free_port
 from infinity_assets_tests.orchestration.small import small_platform
 
 pytestmark = pytest.mark.skipif(
@@ -55,12 +54,6 @@ class Servers:
     dagster: str
     pages: str
     run_id: str
-
-
-def free_port() -> int:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return int(free.getsockname()[1])
 
 
 @pytest.fixture(scope="module")
@@ -121,21 +114,8 @@ def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Servers]:
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[webdriver.Chrome]:
-    options = webdriver.ChromeOptions()
-    for argument in (
-        "--headless=new",
-        "--no-sandbox",
-        "--disable-gpu",
-        "--disable-dev-shm-usage",
-        "--disable-background-networking",
-        "--disable-component-update",
-        "--window-size=1400,1100",
-    ):
-        options.add_argument(argument)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    driver = webdriver.Chrome(options=options, service=Service(shutil.which("chromedriver")))
-    yield driver
-    driver.quit()
+    with chrome(1400, 1100) as driver:
+        yield driver
 
 
 def link(browser: webdriver.Chrome, part: str, seconds: float = 60.0) -> str:

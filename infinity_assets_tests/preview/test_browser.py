@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import socket
 import threading
 import time
 from collections.abc import Iterator
@@ -11,13 +10,13 @@ from collections.abc import Iterator
 import pytest
 import uvicorn
 from selenium import webdriver
-from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.by import By
 
 from infinity_assets.definitions import platform_defs
 from infinity_assets.platform import Platform
 from infinity_assets.preview.app import create_app
 from infinity_assets.quality import contract
+from infinity_assets_tests.chrome import chrome, free_port
 from infinity_assets_tests.orchestration.small import small_platform
 
 pytestmark = pytest.mark.skipif(
@@ -51,9 +50,7 @@ def broken_promise(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 @pytest.fixture(scope="module")
 def red(broken_promise: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, str, str]]:
     """The pages' address, the one that Dagster shows beside the failed check, and the run that it is of."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     address = f"http://127.0.0.1:{port}"
     small = small_platform(tmp_path_factory.mktemp("pages"))
     platform = Platform(small.settings.model_copy(update={"preview_url": address}))
@@ -83,21 +80,8 @@ def pages(red: tuple[str, str, str]) -> str:
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[webdriver.Chrome]:
-    options = webdriver.ChromeOptions()
-    for argument in (
-        "--headless=new",
-        "--no-sandbox",
-        "--disable-gpu",
-        "--disable-dev-shm-usage",
-        "--disable-background-networking",
-        "--disable-component-update",
-        "--window-size=1200,1000",
-    ):
-        options.add_argument(argument)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    driver = webdriver.Chrome(options=options, service=Service(shutil.which("chromedriver")))
-    yield driver
-    driver.quit()
+    with chrome(1200, 1000) as driver:
+        yield driver
 
 
 def follow(browser: webdriver.Chrome, part: str) -> None:
