@@ -24,7 +24,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from benchmarks._common import report, spend
+from benchmarks._common import report, spend, write_source
 from infinity_assets.orchestration.instance import open_instance
 
 TARGET = 2.0  #: CPU-seconds of a run
@@ -151,15 +151,7 @@ def _draw(catalogue: Path, count: int) -> list[str]:
         ]
         row = [{"id": "1", "conversations": talk}]
         (catalogue / name / "rows.json").write_text(json.dumps(row), encoding="utf-8")
-        spec = {
-            "name": name,
-            "category": "text",
-            "licence": {"id": "CC0-1.0"},
-            "language": "en",
-            "location": name,
-            "reader": {"format": "llava"},
-        }
-        (catalogue / f"{name}.yaml").write_text(json.dumps(spec), encoding="utf-8")
+        write_source(catalogue, name, catalogue / name, {"format": "llava"}, category="text")
     return names
 
 

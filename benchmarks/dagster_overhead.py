@@ -13,10 +13,10 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from benchmarks._common import report
+from benchmarks._common import report, write_source
 from infinity_assets.definitions import platform_defs
 from infinity_assets.orchestration.instance import open_instance
-from infinity_assets.orchestration.run import QUIET
+from infinity_assets.orchestration.runner import QUIET
 from infinity_assets.platform import Platform
 from infinity_assets.settings import Settings
 from infinity_assets.stages.deduped.stage import materialize_deduped
@@ -55,15 +55,7 @@ def draw(folder: Path) -> None:
             for k in range(3)
         ]
         (folder / name / "rows.json").write_text(json.dumps(rows), encoding="utf-8")
-        spec = {
-            "name": name,
-            "category": "text",
-            "licence": {"id": "CC0-1.0"},
-            "language": "en",
-            "location": name,
-            "reader": {"format": "llava"},
-        }
-        (folder / f"{name}.yaml").write_text(json.dumps(spec), encoding="utf-8")
+        write_source(folder, name, folder / name, {"format": "llava"}, category="text")
 
 
 def main() -> None:
