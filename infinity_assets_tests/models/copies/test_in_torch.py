@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import re
-import subprocess
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -12,28 +9,13 @@ import numpy as np
 import pytest
 
 from infinity_assets.models.copies import SIDE, CopyDetector, CopyDetectorError
-
-REPOSITORY = Path(__file__).resolve().parents[3]
-PYTHON = REPOSITORY / ".envs" / "ram" / "bin" / "python"
+from infinity_assets_tests.models.in_torch import passes_in_torch
 
 
 @pytest.mark.timeout(600)
 def test_a_copy_detector_is_asked_where_torch_is_installed():
     """Lost otherwise: somebody names a network, and it is never asked or its answer never reaches an edge."""
-    if not PYTHON.exists():
-        pytest.skip("needs torch in an environment of its own: make ram")
-    found = subprocess.run(
-        [PYTHON, "-m", "pytest", "-q", "-p", "no:cacheprovider", Path(__file__).parent / "in_torch"],
-        cwd=REPOSITORY,
-        env={**os.environ, "OMP_NUM_THREADS": "1", "PYTEST_ADDOPTS": ""},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    told = found.stdout[-6000:] + found.stderr[-2000:]
-    assert found.returncode == 0, told
-    passed = re.search(r"(\d+) passed", found.stdout)
-    assert passed and int(passed[1]) >= 5, told
+    passes_in_torch(Path(__file__).parent / "in_torch", 5)
 
 
 def test_a_file_that_is_not_there_is_named(tmp_path):
