@@ -39,7 +39,8 @@ OUTSIDE: Final[Mapping[str, str]] = {
     "@code": "code",
 }
 
-_SPECS: Final = (
+#: Every table but those of exports, in pipeline order.
+EVERY: Final[tuple[TableSpec, ...]] = (
     RAW,
     IMAGES,
     UNIFIED,
@@ -75,7 +76,7 @@ Made = Mapping[str, tuple[Column, ...]]
 def tables() -> Mapping[str, TableSpec]:
     """Every table by name, in pipeline order."""
     exports = (exported_spec(name) for name in EXPORTERS)
-    return {spec.name: spec for spec in (*_SPECS, *exports)}
+    return {spec.name: spec for spec in (*EVERY, *exports)}
 
 
 @cache

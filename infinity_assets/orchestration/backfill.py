@@ -17,6 +17,7 @@ from typing import Final
 
 import dagster as dg
 
+from infinity_assets.automation.busy import UNDER_WAY
 from infinity_assets.errors import StoreError
 from infinity_assets.orchestration.backfill_plan import STAGES, Phase, phases
 from infinity_assets.orchestration.instance import open_instance
@@ -34,13 +35,6 @@ from infinity_assets.store.digests import key_of
 #: On every run of any backfill, and on those of one of them.
 BY: Final = {"infinity/started_by": "backfill"}
 TAG: Final = "infinity/backfill"
-
-UNFINISHED: Final = (
-    dg.DagsterRunStatus.NOT_STARTED,
-    dg.DagsterRunStatus.STARTING,
-    dg.DagsterRunStatus.STARTED,
-    dg.DagsterRunStatus.CANCELING,
-)
 
 #: What brings the samples of a source into line with the ledger.
 DECIDED: Final = ("deduped", "tagged", "filtered")
@@ -135,7 +129,7 @@ def _alone(home: Path) -> Iterator[None]:
 
 def _end_abandoned(instance: dg.DagsterInstance) -> None:
     """Runs of a backfill that was killed would be shown as running for ever."""
-    for run in instance.get_runs(dg.RunsFilter(tags=BY, statuses=list(UNFINISHED))):
+    for run in instance.get_runs(dg.RunsFilter(tags=BY, statuses=list(UNDER_WAY))):
         instance.report_run_failed(run, "the backfill that this run was part of was killed")
 
 

@@ -8,18 +8,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+from infinity_assets.lineage.columns import EVERY
 from infinity_assets.lineage.ids import IMAGE_ID, SAMPLE_ID
-from infinity_assets.stages.deduped.schema import DEDUPED
-from infinity_assets.stages.duplicate_ledger.schema import DUPLICATE_LEDGER
-from infinity_assets.stages.filtered.schema import FILTERED
 from infinity_assets.stages.images.schema import IMAGES
-from infinity_assets.stages.mixed.schema import MIXED
 from infinity_assets.stages.publish import Counts, count, kept_checks
-from infinity_assets.stages.raw.schema import RAW
-from infinity_assets.stages.scored.schema import AXES, SCORED
-from infinity_assets.stages.synthesized.schema import SYNTHESIS_PLAN, SYNTHESIS_QA, SYNTHESIZED
-from infinity_assets.stages.tag_associations.schema import TAG_ASSOCIATIONS
-from infinity_assets.stages.tagged.schema import TAGGED
+from infinity_assets.stages.scored.schema import AXES
+from infinity_assets.stages.synthesized.schema import SYNTHESIZED
 from infinity_assets.stages.unified.schema import UNIFIED
 from infinity_assets.stages.verdicts import KEEP
 from infinity_assets.store.tables import Published, Store, TableSpec
@@ -29,24 +23,9 @@ NAME: Final = re.compile(r"[a-z0-9_]{1,64}")
 RUN: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
 VERDICT: Final = re.compile(r"keep|drop|quarantine")
 
-#: Tables in pipeline order, by the name that the Dagster UI shows.
+#: Tables in pipeline order, by the name that the Dagster UI shows; those about benchmarks are not listed.
 TABLES: Final[Mapping[str, TableSpec]] = {
-    t.name: t
-    for t in (
-        RAW,
-        IMAGES,
-        UNIFIED,
-        DUPLICATE_LEDGER,
-        DEDUPED,
-        TAGGED,
-        TAG_ASSOCIATIONS,
-        SYNTHESIS_PLAN,
-        SYNTHESIS_QA,
-        SYNTHESIZED,
-        SCORED,
-        FILTERED,
-        MIXED,
-    )
+    table.name: table for table in EVERY if table.name not in ("benchmark_fingerprints", "contamination")
 }
 
 PAGE_ROWS = 50
