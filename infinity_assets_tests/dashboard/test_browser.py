@@ -22,8 +22,9 @@ from selenium import webdriver
 from selenium.webdriver.common.by import By
 
 from infinity_assets.preview.app import create_app
-from infinity_assets_tests.chrome import chrome, free_port
+from infinity_assets_tests.chrome import chrome
 from infinity_assets_tests.dashboard.conftest import RED, ROOT
+from infinity_assets_tests.processes import free_port
 
 pytestmark = pytest.mark.skipif(
     shutil.which("chromium") is None or shutil.which("chromedriver") is None,

@@ -6,13 +6,14 @@ import os
 import pwd
 import shutil
 import signal
-import socket
 import subprocess
 import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+from infinity_assets_tests.processes import free_port
 
 #: Where Debian puts the programs of each major version, the newest first.
 DEBIAN = Path("/usr/lib/postgresql")
@@ -40,7 +41,7 @@ def postgres(bin_folder: Path) -> Iterator[str]:
         user = "postgres"
         owner = pwd.getpwnam(user)
         os.chown(folder, owner.pw_uid, owner.pw_gid)
-    data, port = folder / "data", _free_port()
+    data, port = folder / "data", free_port()
     try:
         arguments = ["--auth=trust", f"--username={USER}", "--encoding=UTF8", "--no-sync", "--locale=C"]
         _run([bin_folder / "initdb", *arguments, data], folder, user)
@@ -68,12 +69,6 @@ def postgres(bin_folder: Path) -> Iterator[str]:
 def _run(command: list[str | Path], cwd: Path, user: str | None) -> None:
     done = subprocess.run(command, cwd=cwd, user=user, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
-
-
-def _free_port() -> int:
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return int(s.getsockname()[1])
 
 
 def _wait(port: int, server: subprocess.Popen[bytes], log: Path) -> None:

@@ -7,8 +7,6 @@ import signal
 import subprocess
 import sys
 import time
-from contextlib import suppress
-from pathlib import Path
 
 import dagster as dg
 import pytest
@@ -16,6 +14,7 @@ import pytest
 from infinity_assets.orchestration.instance import open_instance
 from infinity_assets.orchestration.run import run_pipeline
 from infinity_assets.orchestration.side_by_side import side_by_side
+from infinity_assets_tests import processes
 from infinity_assets_tests.orchestration.small import small_platform
 
 PIPELINE = """
@@ -77,32 +76,13 @@ def test_processes_of_runs_end_with_the_command(tmp_path, told, recorded):
         for line in pipeline.stdout:
             if line == "started unified\n":
                 break
-        family = descendants(pipeline.pid)
+        family = processes.descendants(pipeline.pid)
         assert len(family) >= 2
         pipeline.send_signal(told)
     until = time.monotonic() + 30
-    while (left := family & set(parents())) and time.monotonic() < until:
+    while (left := family & set(processes.running())) and time.monotonic() < until:
         time.sleep(0.1)
     assert not left
     with open_instance(settings.home) as instance:
         running = instance.get_run_records(dg.RunsFilter(statuses=[dg.DagsterRunStatus.STARTED]))
         assert not running or not recorded
-
-
-def descendants(pid: int) -> set[int]:
-    """Every process under this one."""
-    known, found = parents(), {pid}
-    while new := {child for child, parent in known.items() if parent in found} - found:
-        found |= new
-    return found - {pid}
-
-
-def parents() -> dict[int, int]:
-    """The parent of every process that runs; one that ended and was not fetched is none."""
-    found = {}
-    for stat in Path("/proc").glob("[0-9]*/stat"):
-        with suppress(OSError):  # it ended meanwhile
-            state, parent = stat.read_text().rpartition(")")[2].split()[:2]
-            if state != "Z":
-                found[int(stat.parent.name)] = int(parent)
-    return found

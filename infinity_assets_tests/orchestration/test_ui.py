@@ -18,6 +18,7 @@ import pytest
 from infinity_assets.stages.filtered.schema import FILTERED
 from infinity_assets.stages.raw.schema import RAW
 from infinity_assets_tests.orchestration.small import small_platform
+from infinity_assets_tests.processes import free_port
 
 LOCATION = "infinity_assets"
 SERVE = "import sys; from pathlib import Path; from infinity_assets.ui import serve; a = sys.argv;"
@@ -32,12 +33,6 @@ BACKFILL = """query Fill($id: String!) { partitionBackfillOrError(backfillId: $i
   ... on PartitionBackfill { status } } }"""
 CHECK_PARTITIONS = """query Checks { assetChecksOrError: assetNodeOrError(assetKey: {path: ["raw"]}) {
   ... on AssetNode { hasAssetChecks partitionStats { numMaterialized numFailed numPartitions } } } }"""
-
-
-def free_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
 
 
 def names(environ, home):

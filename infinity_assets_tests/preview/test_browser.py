@@ -16,8 +16,9 @@ from infinity_assets.definitions import platform_defs
 from infinity_assets.platform import Platform
 from infinity_assets.preview.app import create_app
 from infinity_assets.quality import contract
-from infinity_assets_tests.chrome import chrome, free_port
+from infinity_assets_tests.chrome import chrome
 from infinity_assets_tests.orchestration.small import small_platform
+from infinity_assets_tests.processes import free_port
 
 pytestmark = pytest.mark.skipif(
     shutil.which("chromium") is None or shutil.which("chromedriver") is None,

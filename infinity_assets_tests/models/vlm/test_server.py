@@ -21,7 +21,7 @@ from infinity_assets.models.vlm.own import OwnServerEngine
 from infinity_assets.models.vlm.server import LocalServer, vllm_server
 from infinity_assets.store.objects import Objects
 from infinity_assets_tests.models.vlm.asking import question
-from infinity_assets_tests.models.vlm.processes import children, gone, group
+from infinity_assets_tests.processes import children, gone, group
 
 #: A chat server that starts a process of its own, and dies of a question about poison.
 SERVER = """

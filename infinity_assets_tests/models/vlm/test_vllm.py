@@ -23,7 +23,7 @@ from infinity_assets.models.vlm.requests import Message, Picture, Request, Sampl
 from infinity_assets.store.objects import Objects
 from infinity_assets_tests.models.toy_vlm import drawings
 from infinity_assets_tests.models.toy_vlm.serving import MODEL, open_toy
-from infinity_assets_tests.models.vlm.processes import children
+from infinity_assets_tests.processes import children
 
 pytestmark = pytest.mark.timeout(600)
 COUNT = 100

@@ -35,7 +35,7 @@ from infinity_assets.stages.synthesized.schema import SYNTHESIS_QA, SYNTHESIZED
 from infinity_assets_tests.conftest import Row, Site, jsonl, talk
 from infinity_assets_tests.models.toy_vlm import drawings
 from infinity_assets_tests.models.toy_vlm.serving import ARGUMENTS, MODEL, toy_config, vllm_python
-from infinity_assets_tests.models.vlm.processes import children
+from infinity_assets_tests.processes import children
 from infinity_assets_tests.stages.synthesized.talking import asked, policy, step_of, tagged
 
 pytestmark = pytest.mark.timeout(600)
