@@ -6,7 +6,6 @@ import os
 import signal
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Sequence
 from contextlib import suppress
@@ -35,10 +34,10 @@ def serve(home: Path, catalogue: Path, mixes: Path | None, host: str, port: int,
     Returns:
         0 if it was told to stop, else the code of the server that ended by itself.
     """
-    stop = threading.Event()
+    asked: list[int] = []  # no Event: a handler that is interrupted by another signal would wait for itself
 
     def told(signum: int, frame: FrameType | None) -> None:
-        stop.set()
+        asked.append(signum)
 
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, told)
@@ -53,9 +52,10 @@ def serve(home: Path, catalogue: Path, mixes: Path | None, host: str, port: int,
         flush=True,
     )
     try:
-        while not stop.wait(0.3):
+        while not asked:
+            time.sleep(0.3)
             ended = [p.returncode for p in running if p.poll() is not None]
-            if ended:
+            if ended and not asked:
                 return ended[0] or 1
         return 0
     finally:

@@ -134,3 +134,31 @@ def test_ui_starts_runs_backfills_and_stops(tmp_path):
         with socket.socket() as s:
             assert s.connect_ex(("127.0.0.1", used)) != 0
     assert [p for p in Path("/proc").glob("[0-9]*/environ") if names(p, settings.home)] == []
+
+
+SLEEPERS = """
+import sys
+from pathlib import Path
+from infinity_assets import ui
+
+SLOW = "import signal, sys, time; end = lambda *_: (time.sleep(2), sys.exit());"
+SLOW += "signal.signal(signal.SIGINT, end); print('ready', flush=True); time.sleep(60)"
+ui._commands = lambda *given: [[sys.executable, "-c", SLOW]] * 2
+sys.exit(ui.serve(Path(sys.argv[1]), Path(sys.argv[1]), None, "127.0.0.1", 1, 2))
+"""
+
+
+def test_ctrl_c_pressed_many_times_stops_all_the_same(tmp_path):
+    """Lost otherwise: a UI that waits for itself, and keeps its ports, because somebody was impatient."""
+    command = [sys.executable, "-c", SLEEPERS, str(tmp_path)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as served:
+        try:
+            ready = 0
+            while ready < 2:
+                ready += served.stdout.readline() == "ready\n"
+            until = time.monotonic() + 1
+            while served.poll() is None and time.monotonic() < until:
+                served.send_signal(signal.SIGINT)
+            assert served.wait(30) == 0
+        finally:
+            served.kill()
