@@ -24,6 +24,8 @@ from infinity_assets.sharding.pool import close_pools
 #: Has some work of a partition run.
 Run = Callable[[Work, str], Ended]
 
+_GONE = object()  #: what a process says that is no more
+
 #: Not fork: threads of Lance and Polars would be inherited locked.
 _CONTEXT = multiprocessing.get_context("spawn")
 
@@ -132,23 +134,32 @@ class _Process:
 
     def run(self, work: Work, partition: str, on_event: Listener) -> Ended:
         """Have some work run; a process that dies in it is a failure of this run alone."""
-        try:
-            self._pipe.send((work, partition))
-            while isinstance(said := self._pipe.recv(), StageEvent):
-                on_event(said)
-        except (EOFError, BrokenPipeError, ConnectionResetError):
-            self._process.join()
-            if self._stopping:  # before it could say so: while it started
-                raise KeyboardInterrupt from None
-            why = f"the process of the run died (exit code {self._process.exitcode}); run it again"
-            name = work if isinstance(work, str) else "+".join(work)
-            dead = StageEvent(name, partition, "failed", error=why)
-            on_event(dead)
-            self._start()
-            return Ended(False, (dead,))
+        said = self._answer((work, partition))
+        while isinstance(said, StageEvent):
+            on_event(said)
+            said = self._answer()
         if isinstance(said, Ended):
             return said
-        raise KeyboardInterrupt
+        if said is not _GONE:
+            raise KeyboardInterrupt
+        self._process.join()
+        if self._stopping:  # before it could say so: while it started
+            raise KeyboardInterrupt
+        why = f"the process of the run died (exit code {self._process.exitcode}); run it again"
+        name = work if isinstance(work, str) else "+".join(work)
+        dead = StageEvent(name, partition, "failed", error=why)
+        on_event(dead)
+        self._start()
+        return Ended(False, (dead,))
+
+    def _answer(self, asked: tuple[Work, str] | None = None) -> Any:
+        """What it says next. Only here is a broken pipe its death: a listener's may break as well."""
+        try:
+            if asked is not None:
+                self._pipe.send(asked)
+            return self._pipe.recv()
+        except (EOFError, BrokenPipeError, ConnectionResetError):
+            return _GONE
 
     def stop(self, told_to: bool) -> None:
         """Ask it to end, and wait."""

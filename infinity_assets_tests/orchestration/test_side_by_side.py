@@ -62,6 +62,18 @@ def test_a_process_that_dies_costs_its_own_run_alone(tmp_path):
     assert "exit code -9" in died.outcomes[0].error
 
 
+@pytest.mark.timeout(100)
+def test_whoever_listens_no_more_ends_the_run(tmp_path):
+    """Lost otherwise: a run whose output went to `head` waits for ever for a process that is well."""
+    platform = small_platform(tmp_path)
+
+    def closed(event):
+        raise BrokenPipeError("nobody reads what is printed")
+
+    with pytest.raises(BrokenPipeError, match="nobody reads"):
+        run_pipeline(platform, ["alpha", "beta"], closed, at_once=2)
+
+
 @pytest.mark.parametrize(("told", "recorded"), [(signal.SIGINT, True), (signal.SIGKILL, False)])
 def test_processes_of_runs_end_with_the_command(tmp_path, told, recorded):
     """Ctrl-C must leave no run that goes on unseen, nor one that Dagster shows as running for ever."""
