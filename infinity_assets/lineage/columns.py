@@ -1,4 +1,4 @@
-"""Which columns of earlier tables each column is made from, as ``columns.yaml`` declares it."""
+"""What each column is made from in earlier tables (``columns.yaml``), and what it means (``meanings.yaml``)."""
 
 from __future__ import annotations
 
@@ -29,6 +29,7 @@ from infinity_assets.store.shards import TableSpec
 
 ROWS: Final = "rows"  #: stands for which rows a table has
 EXPORTED: Final = "exported"  #: stands for the table of every format, which are alike
+EVERYWHERE: Final = "every"  #: stands for any table that says nothing else of a column
 
 #: What lies outside the tables.
 OUTSIDE: Final[Mapping[str, str]] = {
@@ -82,13 +83,35 @@ def tables() -> Mapping[str, TableSpec]:
 @cache
 def declared() -> Mapping[str, Made]:
     """By table and column what it is made from; ``rows`` comes first, the others as the schema has them."""
-    text = Path(__file__).with_name("columns.yaml").read_text("utf-8")
-    found = {table: dict(_columns(told)) for table, told in yaml.safe_load(text).items()}
+    found = {table: dict(_columns(told)) for table, told in _read("columns.yaml").items()}
     result = {}
     for name, spec in tables().items():
-        told = found[EXPORTED if name.startswith(f"{EXPORTED}_") else name]
+        told = found[_declared_as(name)]
         result[name] = {column: told[column] for column in (ROWS, *spec.schema.names)}
     return result
+
+
+@cache
+def meanings(table: str) -> Mapping[str, str]:
+    """What each column of a table means, in a line of text.
+
+    Raises:
+        KeyError: if there is no such table.
+    """
+    told = _read("meanings.yaml")
+    every, own = told[EVERYWHERE], told[_declared_as(table)]
+    return {name: own[name] if name in own else every[name] for name in tables()[table].schema.names}
+
+
+@cache
+def _read(name: str) -> Mapping[str, Mapping[str, str]]:
+    text = Path(__file__).with_name(name).read_text("utf-8")
+    found: Mapping[str, Mapping[str, str]] = yaml.load(text, yaml.CSafeLoader)
+    return found
+
+
+def _declared_as(table: str) -> str:
+    return EXPORTED if table.startswith(f"{EXPORTED}_") else table
 
 
 def made_from(table: str) -> Made:

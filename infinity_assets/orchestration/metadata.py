@@ -6,22 +6,24 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import dagster as dg
-import pyarrow as pa
 
+from infinity_assets.lineage.columns import meanings
 from infinity_assets.models.vlm.costs import Cost, from_json
 from infinity_assets.orchestration.links import Links, code
 from infinity_assets.stages.publish import StageResult
 from infinity_assets.stages.verdicts import DROP, KEEP, QUARANTINE
+from infinity_assets.store.tables import TableSpec
 
 Metadata = dict[str, Any]
 
 
-def column_schema(schema: pa.Schema) -> dg.TableSchema:
-    """An Arrow schema as Dagster draws it."""
+def column_schema(table: TableSpec) -> dg.TableSchema:
+    """A table's columns as Dagster draws them, with what they mean."""
+    told = meanings(table.name)
     return dg.TableSchema(
         columns=[
-            dg.TableColumn(f.name, str(f.type), constraints=dg.TableColumnConstraints(nullable=f.nullable))
-            for f in schema
+            dg.TableColumn(f.name, str(f.type), told[f.name], dg.TableColumnConstraints(nullable=f.nullable))
+            for f in table.schema
         ]
     )
 
@@ -38,7 +40,7 @@ def materialization_metadata(result: StageResult, seconds: float, links: Links) 
     table, partition = published.table.name, published.partition
     metadata: Metadata = {
         "dagster/row_count": published.rows,
-        "dagster/column_schema": column_schema(published.table.schema),
+        "dagster/column_schema": column_schema(published.table),
         "dagster/uri": published.uri,
         "rows_in": counts.rows_in,
         "kept": counts.kept,

@@ -59,7 +59,7 @@ class StageAsset:
             code_version=self.code_version,
             partitions_def=partitions,
             tags=dict(self.tags),
-            metadata={"dagster/column_schema": column_schema(self.table.schema)},
+            metadata={"dagster/column_schema": column_schema(self.table)},
         )
 
 

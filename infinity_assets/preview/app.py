@@ -209,6 +209,7 @@ def _lineage(store: Store, request: Request) -> Response:
         chosen=column,
         names=list(columns.tables()),
         types={field.name: str(field.type) for field in spec.schema},
+        meanings=columns.meanings(table),
         made=made,
         used=columns.used_in(table),
         outside=columns.OUTSIDE,

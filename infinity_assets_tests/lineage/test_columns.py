@@ -15,7 +15,18 @@ import yaml
 from starlette.testclient import TestClient
 
 from infinity_assets.lineage import columns
-from infinity_assets.lineage.columns import EXPORTED, OUTSIDE, ROWS, around, declared, tables, trace, used_in
+from infinity_assets.lineage.columns import (
+    EVERYWHERE,
+    EXPORTED,
+    OUTSIDE,
+    ROWS,
+    around,
+    declared,
+    meanings,
+    tables,
+    trace,
+    used_in,
+)
 from infinity_assets.preview.app import create_app
 from infinity_assets.preview.drawing import draw
 from infinity_assets.sharding.plan import Plan
@@ -70,6 +81,20 @@ def test_every_column_is_declared_once_from_columns_that_there_are() -> None:
                 # The ledger asks what filtered said last time: a duplicate may have lost its place since.
                 earlier = order.index(source.table) <= order.index(table)
                 assert earlier or (table, source.table) == ("duplicate_ledger", "filtered")
+
+
+def test_every_column_says_what_it_means_and_no_other_is_told() -> None:
+    """A data lead who reads `blur` and `loss` must not have to guess the unit, nor read of what is gone."""
+    written = yaml.safe_load(Path(columns.__file__).with_name("meanings.yaml").read_text("utf-8"))
+    used = set()
+    for name, spec in tables().items():
+        told = meanings(name)
+        assert list(told) == spec.schema.names and all(told.values())
+        used |= {(EXPORTED if name.startswith(EXPORTED) else name, c) for c in told}
+    every = {(table, c) for table, c in used if c not in written[table]}
+    said = {(table, c) for table, columns_ in written.items() for c in columns_ if table != EVERYWHERE}
+    assert said <= used
+    assert set(written[EVERYWHERE]) == {c for _, c in every}
 
 
 @pytest.fixture(scope="module")
