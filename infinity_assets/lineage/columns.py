@@ -1,4 +1,4 @@
-"""What each column is made from in earlier tables (``columns.yaml``), and what it means (``meanings.yaml``)."""
+"""What each column is made from in earlier tables (``columns.yaml``), and means (``meanings.yaml``)."""
 
 from __future__ import annotations
 
