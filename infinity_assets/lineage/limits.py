@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, TypeVar
 
+from infinity_assets.lineage.reader import Reader
 from infinity_assets.stages.deduped.schema import DEDUPED
 from infinity_assets.stages.deduped.verdict import MEANINGS
 from infinity_assets.stages.duplicate_ledger.policy import DuplicatePolicy
@@ -18,8 +19,9 @@ from infinity_assets.stages.mixed.schema import MIXED
 from infinity_assets.stages.publish import kept_policy
 from infinity_assets.stages.synthesized.schema import SYNTHESIS_QA
 from infinity_assets.stages.tagged.taxonomy import load_taxonomy
-from infinity_assets.store.tables import Published, Store
+from infinity_assets.store.tables import Published
 
+Read = TypeVar("Read")
 Side = Literal["above", "below"]
 
 #: Rules of ``synthesis_qa``: the policy's field, the column, on which side a line fails.
@@ -44,12 +46,12 @@ class Limit:
 
 
 def limits_of(
-    store: Store, table: Published, row: Mapping[str, Any], scores: Mapping[str, Any]
+    reader: Reader, table: Published, row: Mapping[str, Any], scores: Mapping[str, Any]
 ) -> list[Limit]:
     """The rules that a stage held a row against.
 
     Args:
-        store: where the policies are kept.
+        reader: of the store where the policies are kept.
         table: the published table that the row stands in.
         row: of it.
         scores: the sample's row of ``scored``; empty where it has none.
@@ -62,13 +64,13 @@ def limits_of(
         FILTERED.name: row.get("policy"),
         SYNTHESIS_QA.name: table.notes.get("policy_id"),
     }.get(table.table.name)
-    content = kept_policy(store, policy_id) if policy_id else None
-    if content is None:
-        return []
     if table.table.name == FILTERED.name:
-        policy = Policy.model_validate(content)
+        policy = _kept(reader, table, policy_id, Policy.model_validate)
+        if policy is None:
+            return []
         return [*_rules(policy, table, row), *_score_rules(policy, table, row, scores)]
-    return list(_line_rules(content, row))
+    content = _kept(reader, table, policy_id, dict)
+    return list(_line_rules(content, row)) if content is not None else []
 
 
 def _rules(policy: Policy, table: Published, row: Mapping[str, Any]) -> Iterator[Limit]:
@@ -127,26 +129,39 @@ def picture_limits(picture: Mapping[str, Any]) -> list[Limit]:
     ]
 
 
-def settings_of(store: Store, table: Published, row: Mapping[str, Any]) -> Mapping[str, Any]:
+def settings_of(reader: Reader, table: Published, row: Mapping[str, Any]) -> Mapping[str, Any]:
     """What decided beside limits of one measure: on edges, licences and benchmarks, and what a mix asked."""
     if table.table.name == MIXED.name:
         return _asked(table, row)
     deduped = table.table.name == DEDUPED.name
     policy_id = table.notes.get("policy") if deduped else row.get("policy")
-    content = kept_policy(store, policy_id) if policy_id else None
-    if content is None:
-        return {}
-    return _of_duplicates(content) if deduped else _of_licences(content)
+    if deduped:
+        edges = _kept(reader, table, policy_id, DuplicatePolicy.model_validate)
+        return _of_duplicates(edges) if edges is not None else {}
+    rules = _kept(reader, table, policy_id, Policy.model_validate)
+    return _of_licences(rules) if rules is not None else {}
 
 
-def _of_duplicates(content: Mapping[str, Any]) -> Mapping[str, Any]:
-    policy = DuplicatePolicy.model_validate(content)
+def _kept(
+    reader: Reader, table: Published, policy_id: str | None, read: Callable[[Mapping[str, Any]], Read]
+) -> Read | None:
+    """What decided; None where it was not kept."""
+    if not policy_id:
+        return None
+
+    def find() -> Read | None:
+        content = kept_policy(reader.store, policy_id)
+        return read(content) if content is not None else None
+
+    return reader.remembered(table, f"policy {policy_id}", find)
+
+
+def _of_duplicates(policy: DuplicatePolicy) -> Mapping[str, Any]:
     kinds = {kind: getattr(policy, kind).action for kind in MEANINGS}
     return {**kinds, "phash_radius": policy.phash_radius, "text_similarity": policy.text_similarity}
 
 
-def _of_licences(content: Mapping[str, Any]) -> Mapping[str, Any]:
-    policy = Policy.model_validate(content)
+def _of_licences(policy: Policy) -> Mapping[str, Any]:
     licences = policy.licences
     return {
         "licence denied": licences.deny,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import cache, partial
 from typing import Any, Final, Literal
 
 from infinity_assets.lineage.exports import Line, lines_of, planned
@@ -21,13 +22,15 @@ from infinity_assets.stages.scored.schema import SCORED
 from infinity_assets.stages.synthesized.schema import SYNTHESIS_PLAN, SYNTHESIS_QA, SYNTHESIZED
 from infinity_assets.stages.unified.schema import UNIFIED
 from infinity_assets.stages.verdicts import KEEP
-from infinity_assets.store.reading import ReadingStore
 from infinity_assets.store.shards import TableSpec
 from infinity_assets.store.tables import Published, Store
 
 Kind = Literal["read", "written", "line", "gone"]
 
-READERS: Final = 4  #: tables that are read at once
+READERS: Final = 4  #: parts that the ledgers of other sources are read in
+THREADS: Final = 16  #: that read tables, for all who ask at once
+
+ANY: Final = ""  #: source
 
 SHOWN: Final = 50  #: edges, pictures and lines that a passport has of each
 
@@ -107,11 +110,15 @@ def passport(store: Store, sample_id: str) -> Passport | None:
     match = SAMPLE_ID.fullmatch(sample_id)
     if match is None:
         return None
-    source = match[1]
-    with ThreadPoolExecutor(READERS, "passport") as pool:
-        reader = Reader(store, pool)
-        told = (tell(reader, source, sample_id) for tell in (_read, _written, _line, _gone))
-        return next((found for found in told if found is not None), None)
+    reader = Reader(store, _pool())
+    told = (tell(reader, match[1], sample_id) for tell in (_read, _written, _line, _gone))
+    return next((found for found in told if found is not None), None)
+
+
+@cache
+def _pool() -> ThreadPoolExecutor:
+    """Its threads stay: to start them anew for each passport costs as much as a look-up."""
+    return ThreadPoolExecutor(THREADS, "passport")
 
 
 def _read(reader: Reader, source: str, sample_id: str) -> Passport | None:
@@ -206,8 +213,9 @@ def _later(
         table = reader.published(spec, first.table.partition)
         if table is None:
             return []
-        there = place if _lies(table, origins, first) else None
-        return reader.find(spec, table.partition, _is(spec, sample_id), place=there)
+        if _lies(table, origins, first):
+            return reader.later(spec, first, place, sample_id)
+        return reader.find(spec, table.partition, _is(spec, sample_id))
 
     asked = [reader.start(ask, spec) for spec in specs]
     return _steps(reader, (one for answer in asked for one in answer.result()))
@@ -239,8 +247,8 @@ def _step(reader: Reader, found: Found, scores: Mapping[str, Any] | None = None)
         table.table.name,
         table.partition,
         found.row,
-        tuple(limits_of(reader.store, table, found.row, scores or {})),
-        settings_of(reader.store, table, found.row),
+        tuple(limits_of(reader, table, found.row, scores or {})),
+        settings_of(reader, table, found.row),
         shard.run_id,
         shard.code_version,
         table.run_id,
@@ -271,9 +279,13 @@ def _mixes(
 def _file(reader: Reader, source: str, path: str | None) -> Mapping[str, Any] | None:
     if path is None:
         return None
+    table = reader.published(RAW, source)
+    if table is None:
+        return None
     quoted = path.replace("'", "''")
-    found = reader.find(RAW, source, f"path = '{quoted}' AND root = 'records'")
-    return found[0].row if found else None
+    where = f"path = '{quoted}' AND root = 'records'"
+    found = reader.remembered(table, where, lambda: _first(reader, RAW, source, where))
+    return found.row if found else None
 
 
 def _pictures(
@@ -302,7 +314,7 @@ def _talks(reader: Reader, source: str, column: str, wanted: str) -> tuple[str, 
 def _own_edges(reader: Reader, source: str, sample_id: str, first: Found) -> list[Edge]:
     """Edges to earlier samples: they lie with the sample."""
     ledger = reader.published(DUPLICATE_LEDGER, source)
-    if ledger is None or not ledger.shards:
+    if ledger is None or not ledger.shards or not reader.may_hold(ledger, "sample_id", sample_id):
         return []
     there = first.place if len(ledger.shards) == len(first.table.shards) else None
     own = reader.find(DUPLICATE_LEDGER, source, f"sample_id = '{sample_id}'", SHOWN, there)
@@ -316,10 +328,10 @@ def _edges(reader: Reader, source: str, sample_id: str) -> list[Edge]:
         found: list[Found] = []
         for name in names:
             theirs = reader.published(DUPLICATE_LEDGER, name)
-            if theirs is None or not theirs.rows or not _joins(theirs, source):
+            if theirs is None:
                 continue
-            store = reader.store
-            if not isinstance(store, ReadingStore) or store.may_hold(theirs, "winner_id", sample_id):
+            earlier = reader.remembered(theirs, "winner_sources", partial(_earlier, theirs))
+            if {source, ANY} & earlier and reader.may_hold(theirs, "winner_id", sample_id):
                 found += reader.find(DUPLICATE_LEDGER, name, f"winner_id = '{sample_id}'", SHOWN)
         return found
 
@@ -336,9 +348,11 @@ def _sorted(edges: list[Edge]) -> tuple[Edge, ...]:
     return tuple(edges[:SHOWN])
 
 
-def _joins(ledger: Published, source: str) -> bool:
-    """Whether some edge may lead to an earlier sample of a source; older shards do not say."""
-    return any(source in s.stats.get("winner_sources", [source]) for s in ledger.shards if s.rows)
+def _earlier(ledger: Published) -> frozenset[str]:
+    """Sources that some edge may lead to; ``ANY`` among them where an older shard does not say."""
+    return frozenset(
+        name for shard in ledger.shards if shard.rows for name in shard.stats.get("winner_sources", [ANY])
+    )
 
 
 def _lines(

@@ -1,8 +1,8 @@
 """Single rows of published tables: each table is opened once, and read where the row is known to lie.
 
 A sample's place in ``unified`` (or ``synthesized``) is found by index. Later stages keep the places of
-shards, so they are asked for one fragment each. A table that was made from another version of the samples is
-searched whole.
+shards and the order of what they keep, so they are asked for the few rows where it can stand. A table that
+was made from another version of the samples is searched whole.
 """
 
 from __future__ import annotations
@@ -10,16 +10,21 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Executor, Future
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from infinity_assets.errors import StoreError
+from infinity_assets.store.reading import ReadingStore
 from infinity_assets.store.shards import Shard, TableSpec
 from infinity_assets.store.tables import Published, Store
 
 Asked = TypeVar("Asked")
 Answer = TypeVar("Answer")
+
+#: Rows that are read at once where a row stands among them: still cheaper than a search of the shard.
+WINDOW: Final = 2048
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +34,7 @@ class Found:
     row: Mapping[str, Any]
     table: Published
     place: int  #: of the shard
+    offset: int | None = None  #: in the shard; null where that has several fragments
 
     @property
     def shard(self) -> Shard:
@@ -56,6 +62,39 @@ class Reader:
         """A partition's published version; None where there is none."""
         opened = self._opened(spec, partition)
         return opened[0] if opened else None
+
+    def remembered(self, table: Published, what: str, make: Callable[[], Answer]) -> Answer:
+        """What a version of a table says for ever, which a server remembers; ``what`` names it."""
+        return self.store.remembered(table, what, make) if isinstance(self.store, ReadingStore) else make()
+
+    def may_hold(self, table: Published, column: str, value: str) -> bool:
+        """Whether a column of ids may have a value; False is certain."""
+        return not isinstance(self.store, ReadingStore) or self.store.may_hold(table, column, value)
+
+    def later(self, spec: TableSpec, first: Found, place: int, value: str) -> list[Found]:
+        """The row of a sample in a table whose shards lie as those of the table where it was found.
+
+        Args:
+            spec: the later table.
+            first: where the sample was found.
+            place: of the shard in the later table.
+            value: the sample's id.
+        """
+        opened = self._opened(spec, first.table.partition)
+        if opened is None:
+            return []
+        table, dataset = opened
+        shard = table.shards[place]
+        lost = first.shard.rows - shard.rows
+        if first.offset is not None and len(shard.fragments) == 1 and 0 <= lost < WINDOW:
+            # Of the rows before it the stage has all but those that were lost, at most.
+            rows = range(max(0, first.offset - lost), min(first.offset, shard.rows - 1) + 1)
+            (fragment,) = _fragments_of(dataset, table, place)
+            taken: pa.Table = fragment.take(list(rows), columns=_shown(spec))
+            at = pc.index(taken.column(spec.key), value).as_py()
+            if at >= 0:
+                return [Found(taken.slice(at, 1).to_pylist()[0], table, place, rows[at])]
+        return self.find(spec, table.partition, f"{spec.key} = '{value}'", place=place)
 
     def _opened(self, spec: TableSpec, partition: str) -> tuple[Published, Any] | None:
         key = (spec.name, partition)
@@ -92,13 +131,20 @@ class Reader:
         offsets: dict[int, list[int]] = {}
         for address in sorted(scanner.to_table().column("_rowaddr").to_pylist()):
             offsets.setdefault(address >> 32, []).append(address & 0xFFFFFFFF)
-        columns = [field.name for field in spec.schema if not _for_machines(field.type)]
         found = []
         for fragment, rows in offsets.items():
-            taken: pa.Table = dataset.get_fragment(fragment).take(rows, columns=columns)
+            taken: pa.Table = dataset.get_fragment(fragment).take(rows, columns=_shown(spec))
             at = place if place is not None else _place_of(dataset, table, fragment)
-            found += [Found(row, table, at) for row in taken.to_pylist()]
+            whole = len(table.shards[at].fragments) == 1
+            found += [
+                Found(row, table, at, offset if whole else None)
+                for row, offset in zip(taken.to_pylist(), rows, strict=True)
+            ]
         return found
+
+
+def _shown(spec: TableSpec) -> list[str]:
+    return [field.name for field in spec.schema if not _for_machines(field.type)]
 
 
 def _for_machines(kind: pa.DataType) -> bool:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from threading import Lock
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -18,11 +18,17 @@ from infinity_assets.store.shards import TableSpec
 from infinity_assets.store.tables import Store
 
 #: Of indexes, and as much again of what describes the tables.
-CACHE_BYTES: Final = 64 << 20
+CACHE_BYTES: Final = 256 << 20
 KEPT: Final = 1024  #: tables that are kept open
-TAILS: Final = 8_000_000  #: values of id columns that are remembered, 8 bytes each
-DIGITS: Final = 15  #: of hex, which a 64-bit integer holds
+TAILS: Final = 16_000_000  #: values of id columns that are remembered, 4 bytes each; others are looked up
+DIGITS: Final = 8  #: of hex, which 4 bytes hold: one id in thousands is looked up for nothing
 LARGE: Final = 1_000_000  #: rows from which on a column is asked through its index instead
+REMEMBERED: Final = 4096  #: things that were found out about tables
+
+Made = TypeVar("Made")
+
+
+_Version = tuple[int, str, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +58,8 @@ class ReadingStore(Store):
         self._kept: OrderedDict[tuple[str, int, str], _Known] = OrderedDict()
         self._names: dict[str, tuple[tuple[int, int] | None, list[str]]] = {}
         self._lock = Lock()
-        self._tails: OrderedDict[tuple[str, int, str, str, str], npt.NDArray[np.int64]] = OrderedDict()
+        self._tails: dict[tuple[str, str], tuple[_Version, npt.NDArray[np.uint32]]] = {}
+        self._remembered: OrderedDict[tuple[str, str], tuple[_Version, Any]] = OrderedDict()
 
     def published(self, spec: TableSpec, partition: str) -> Published | None:
         """See :meth:`Store.published`."""
@@ -97,22 +104,50 @@ class ReadingStore(Store):
 
         A page asks every ledger of the store for one sample, and nearly none has it.
         """
-        if table.rows > LARGE:
-            return True
-        key = (table.uri, table.version, table.data_version, table.run_id, column)
-        with self._lock:
-            tails = self._tails.get(key)
-        if tails is None:
+        key, version = (table.uri, column), _version_of(table)
+        known = self._tails.get(key)
+        if known is None or known[0] != version:
+            rows = table.rows
+            with self._lock:
+                others = sum(len(tails) for k, (_, tails) in self._tails.items() if k != key)
+            if rows > LARGE or others + rows > TAILS:
+                return True
             tails = _tails(pl.Series(pl.from_arrow(table.read([column]).column(column))))
             with self._lock:
-                self._tails[key] = tails
-                while sum(map(len, self._tails.values())) > TAILS:
-                    self._tails.popitem(last=False)
-        wanted = int(value[-DIGITS:], 16)
-        at = int(np.searchsorted(tails, wanted))
-        return at < len(tails) and int(tails[at]) == wanted
+                known = self._tails[key] = (version, tails)
+        wanted = np.uint32(int(value[-DIGITS:], 16))
+        at = int(np.searchsorted(known[1], wanted))
+        return at < len(known[1]) and known[1][at] == wanted
+
+    def remembered(self, table: Published, what: str, make: Callable[[], Made]) -> Made:
+        """What follows from a table's rows and manifest alone: made once for each of its versions.
+
+        Args:
+            table: the published version.
+            what: a name of it; the same one for every version.
+            make: finds it out. What it returns is shared: nobody may change it.
+        """
+        key, version = (table.uri, what), _version_of(table)
+        with self._lock:
+            known = self._remembered.get(key)
+            if known is not None and known[0] == version:
+                self._remembered.move_to_end(key)
+                made: Made = known[1]
+                return made
+        made = make()
+        with self._lock:
+            self._remembered[key] = (version, made)
+            self._remembered.move_to_end(key)
+            while len(self._remembered) > REMEMBERED:
+                self._remembered.popitem(last=False)
+        return made
 
 
-def _tails(ids: pl.Series) -> npt.NDArray[np.int64]:
+def _version_of(table: Published) -> _Version:
+    """A table that was deleted and made anew counts its versions anew."""
+    return table.version, table.data_version, table.run_id
+
+
+def _tails(ids: pl.Series) -> npt.NDArray[np.uint32]:
     """The last digits of ids as sorted numbers."""
-    return np.sort(ids.str.tail(DIGITS).str.to_integer(base=16).to_numpy())
+    return np.sort(ids.str.tail(DIGITS).str.to_integer(base=16).cast(pl.UInt32).to_numpy())

@@ -158,7 +158,7 @@ def test_what_a_server_remembers_of_a_column_hides_no_row(
     assert not any(reading.may_hold(found, "sample_id", f"a-{n:032x}") for n in (1, 6, 8, 2**60 - 2))
     monkeypatch.setattr("infinity_assets.store.reading.TAILS", 1)
     fresh = ReadingStore(store.root)
-    assert fresh.may_hold(fresh.require(SPEC, "a"), "sample_id", ids[1]), "what is forgotten is read again"
+    assert fresh.may_hold(fresh.require(SPEC, "a"), "sample_id", ids[1]), "what does not fit is looked up"
 
 
 def test_a_shard_keeps_the_run_and_the_code_that_made_it(store: Store) -> None:
