@@ -61,8 +61,7 @@ def platform_defs(platform: Platform, listener: Listener = nobody) -> dg.Definit
     benchmarks = benchmark_partitions(benchmarks_in(platform.catalogue))
     training_stages = training_stage_partitions()
     links = Links(platform.settings.preview_url, platform.settings.dashboard_url)
-    steps = jobs.ModelSteps(tagging_step(platform), synthesis_step(platform), scoring_step(platform))
-    described = jobs.on_kubernetes(steps, sources) if platform.settings.kubernetes else {}
+    described = jobs.on_kubernetes(sources) if platform.settings.kubernetes else {}
     by_name = {job.name: described.get(job.name, job) for job in jobs.ALL}
     return dg.Definitions(
         assets=dg.map_asset_specs(
@@ -72,10 +71,10 @@ def platform_defs(platform: Platform, listener: Listener = nobody) -> dg.Definit
                 unified_assets(sources),
                 duplicate_ledger_assets(sources),
                 deduped_assets(sources),
-                tagged_assets(sources, steps.tagging),
+                tagged_assets(sources, tagging_step(platform)),
                 tag_associations_assets(),
-                synthesized_assets(sources, steps.synthesis),
-                scored_assets(sources, steps.scoring),
+                synthesized_assets(sources, synthesis_step(platform)),
+                scored_assets(sources, scoring_step(platform)),
                 benchmark_fingerprints_assets(benchmarks),
                 filtered_assets(sources),
                 mixed_assets(training_stages),

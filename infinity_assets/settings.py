@@ -93,7 +93,7 @@ class WorkerJobs(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    parallelism: int = Field(default=8, ge=1)  #: pods at once; steps with GPUs have ``tagger_workers``
+    parallelism: int = Field(default=8, ge=1)  #: pods at once; steps with GPUs have their own number
     least_shards: int = Field(default=4, ge=1)  #: a step of fewer runs them in the run's own pod
     cpu: str = Field(default="1", pattern=r"^\d+(\.\d+)?m?$")  #: request and limit of a pod without GPU
     memory: str = Field(
@@ -129,7 +129,8 @@ class Settings(BaseSettings):
     tagger_workers: int = Field(default=1, ge=1)  #: processes that hold its model: one for each GPU
     tagger_image: str | None = None  #: container image with the model's libraries, on Kubernetes
     copy_detector: Path | None = None  #: TorchScript of a network (SSCD) that looks at near pictures last
-    vllm_gpus: int = Field(default=1, ge=0)  #: GPUs of a step that starts a vLLM server, on Kubernetes
+    vllm_gpus: int = Field(default=1, ge=0)  #: GPUs of a pod that starts a vLLM server, on Kubernetes
+    vllm_workers: int = Field(default=1, ge=1)  #: such pods of a step at once
     vllm_image: str | None = None  #: container image with vLLM's environment, on Kubernetes
     kubernetes: bool = False  #: runs are Jobs of a cluster, and say in their tags what they need there
     gpu_classes: dict[str, GpuClass] = Field(default_factory=dict)  #: by name, as JSON; on Kubernetes

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Final
 
 import dagster as dg
 from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
 
 from infinity_assets.orchestration import groups
-from infinity_assets.orchestration.model_steps import K8S_CONFIG, ModelStep, run_config
+from infinity_assets.orchestration.model_steps import K8S_CONFIG, run_config
 
 Job = UnresolvedAssetJobDefinition
 
@@ -90,31 +89,15 @@ ALL: Final = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class ModelSteps:
-    """What each step that may run a model asks for; None where it runs none."""
-
-    tagging: ModelStep | None
-    synthesis: ModelStep | None
-    scoring: ModelStep | None
+def on_kubernetes(sources: dg.PartitionsDefinition) -> Mapping[str, Job]:
+    """The jobs partitioned by source, by name: each run says whose it is."""
+    by_source = (SOURCE_PIPELINE, INGEST, DECIDE, CONVERGE, SYNTHESIZE, SCORE)
+    return {job.name: _described(job, sources) for job in by_source}
 
 
-def on_kubernetes(steps: ModelSteps, sources: dg.PartitionsDefinition) -> Mapping[str, Job]:
-    """The jobs partitioned by source, by name: each run says what its pod needs, and whose it is."""
-    asked: tuple[tuple[Job, tuple[ModelStep | None, ...]], ...] = (
-        (SOURCE_PIPELINE, (steps.tagging, steps.synthesis)),
-        (INGEST, ()),
-        (DECIDE, (steps.tagging,)),
-        (CONVERGE, (steps.tagging,)),
-        (SYNTHESIZE, (steps.synthesis,)),
-        (SCORE, (steps.scoring,)),
-    )
-    return {job.name: _described(job, needed, sources) for job, needed in asked}
-
-
-def _described(job: Job, steps: tuple[ModelStep | None, ...], sources: dg.PartitionsDefinition) -> Job:
+def _described(job: Job, sources: dg.PartitionsDefinition) -> Job:
     def tags(source: str) -> Mapping[str, str]:
-        return {K8S_CONFIG: json.dumps(run_config(steps, source), sort_keys=True)}
+        return {K8S_CONFIG: json.dumps(run_config(source), sort_keys=True)}
 
     config = dg.PartitionedConfig(
         partitions_def=sources,

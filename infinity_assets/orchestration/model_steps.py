@@ -1,10 +1,9 @@
-"""What a step that runs a model asks of the cluster: a GPU, an image with its libraries, and a pool."""
+"""What a step that runs a model asks of the cluster: pods with a GPU and its libraries, and a pool."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from copy import deepcopy
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Final
 
 from infinity_assets.platform import Platform
@@ -33,23 +32,23 @@ class ModelStep:
 
     op_tags: Mapping[str, Any]
     pool: str
-    gpus: int = 0
-    own_server: bool = False  #: whether it starts a vLLM server
-    sharded: bool = False  #: whether its GPUs are those of the pods of its shards, not of the run's pod
+    pods: int = 0  #: of its shards at once, which the tag describes; 0: it has none of its own
 
 
 def tagging_step(platform: Platform) -> ModelStep | None:
     """What ``tagged`` asks for: None by rules, GPUs or a place in a pool where a model looks or reads.
 
-    The tag is dagster-k8s's own. Where a step's work is sharded it describes each pod of its Indexed Job
-    (:mod:`infinity_assets.orchestration.shard_jobs`); else the pod of the run, as :func:`run_config` says.
+    The tag is dagster-k8s's own, and describes each pod of the step's Indexed Job
+    (:mod:`infinity_assets.orchestration.shard_jobs`). Where RAM++ looks and a vLLM server of its own labels,
+    both have the server's pods: its image has the libraries of both.
     """
     settings = platform.settings
-    if settings.tagger == "ram_plus":
-        step = _on_gpus(1, settings.tagger_image, settings.tagger_gpu_class, settings.gpu_classes)
-        return replace(step, sharded=True)
-    engine = settings.tagging_engine
-    return _asking(platform, [engine]) if engine and "vlm" in (settings.tagger, settings.labeller) else None
+    engine = settings.tagging_engine if "vlm" in (settings.tagger, settings.labeller) else None
+    asking = _asking(platform, [engine]) if engine else None
+    if settings.tagger != "ram_plus" or (asking is not None and asking.pods):
+        return asking
+    image, name = settings.tagger_image, settings.tagger_gpu_class
+    return _on_gpus(1, image, name, settings.gpu_classes, settings.tagger_workers)
 
 
 def scoring_step(platform: Platform) -> ModelStep | None:
@@ -77,13 +76,8 @@ def _asking(platform: Platform, names: Sequence[str]) -> ModelStep | None:
     """GPUs where some engine is a server of the step's own, else the pool of those that ask elsewhere."""
     settings, kinds = platform.settings, {platform.engine(name).engine for name in names}
     if "vllm" in kinds:
-        return _on_gpus(
-            settings.vllm_gpus,
-            settings.vllm_image,
-            settings.vllm_gpu_class,
-            settings.gpu_classes,
-            own_server=True,
-        )
+        count, image, name = settings.vllm_gpus, settings.vllm_image, settings.vllm_gpu_class
+        return _on_gpus(count, image, name, settings.gpu_classes, settings.vllm_workers, own_server=True)
     return ModelStep({}, API_POOL) if "openai" in kinds else None
 
 
@@ -92,10 +86,11 @@ def _on_gpus(
     image: str | None,
     class_name: str | None,
     classes: Mapping[str, GpuClass],
+    pods: int,
     *,
     own_server: bool = False,
 ) -> ModelStep:
-    """Whole GPUs, request equal to limit: a server refuses anything else."""
+    """Whole GPUs for each pod, request equal to limit: a server refuses anything else."""
     container: dict[str, Any] = {}
     pod: dict[str, Any] = {}
     gpu_class = classes[class_name] if class_name else GpuClass()
@@ -117,35 +112,16 @@ def _on_gpus(
         container["volume_mounts"] = [{"name": _SHM, "mount_path": "/dev/shm"}]
     config = {"container_config": container} | ({"pod_spec_config": pod} if pod else {})
     pool = f"{GPU_POOL}_{class_name}" if class_name else GPU_POOL
-    return ModelStep({K8S_CONFIG: config}, pool, count, own_server)
+    return ModelStep({K8S_CONFIG: config}, pool, pods)
 
 
-def run_config(steps: Sequence[ModelStep | None], source: str | None = None) -> dict[str, Any]:
-    """What the Job of a run asks for, as dagster-k8s reads it from the tags of the run.
+def run_config(source: str) -> dict[str, Any]:
+    """What the Job of a run says, as dagster-k8s reads it from the tags of the run: whose it is.
 
-    A run is one pod (its steps run in one process), so it gets what the most demanding step needs that does
-    not hand its work to pods of its own: the image and nodes of the step with its own server, and the largest
-    number of GPUs.
-
-    Args:
-        steps: of the models that the run may ask; None for a step without one.
-        source: its partition, for the label ``infinity-assets/source``.
+    It asks for no GPU: its steps run in one pod, and hand what needs one to pods of their own.
     """
-    config: dict[str, Any] = {}
-    asking = [step for step in steps if step is not None and not step.sharded]
-    demanding = [step for step in asking if K8S_CONFIG in step.op_tags]
-    if demanding:
-        chosen = max(demanding, key=lambda step: (step.own_server, step.gpus))
-        config = deepcopy(chosen.op_tags[K8S_CONFIG])
-        gpus = max(step.gpus for step in demanding)
-        if gpus:
-            resources = config["container_config"].setdefault("resources", {"requests": {}, "limits": {}})
-            for amounts in resources.values():
-                amounts["nvidia.com/gpu"] = str(gpus)
-    if source is not None:
-        labels = {SOURCE_LABEL: label(source)}
-        config |= {"job_metadata": {"labels": labels}, "pod_template_spec_metadata": {"labels": dict(labels)}}
-    return config
+    labels = {SOURCE_LABEL: label(source)}
+    return {"job_metadata": {"labels": labels}, "pod_template_spec_metadata": {"labels": dict(labels)}}
 
 
 def label(name: str) -> str:

@@ -50,14 +50,14 @@ def shard_jobs(
     name = get_job_name_from_run_id(run.run_id, resumed)  # type: ignore[no-untyped-call]
     own = cluster.job(name)
     asked = _asked(step, settings.worker_jobs)
-    gpus = step is not None and step.sharded
+    pods = step.pods if step is not None else 0
     return IndexedJobs(
         cluster=cluster,
         template=_template(like_the_run, launcher.job_image, run, asked, stage, partition),
         owner=Owner(run.run_id, name, None if own is None else own["metadata"]["uid"]),
         options=settings.worker_jobs,
-        parallelism=settings.tagger_workers if gpus else settings.worker_jobs.parallelism,
-        always=gpus,
+        parallelism=pods or settings.worker_jobs.parallelism,
+        always=pods > 0,
         tell=context.log.info,
         warn=context.log.warning,
     )
@@ -78,7 +78,7 @@ def cluster_of(instance: dg.DagsterInstance) -> Cluster | None:
 
 def _asked(step: ModelStep | None, options: WorkerJobs) -> Mapping[str, Any]:
     """What a pod of a shard gets beside what the run's pod has, as dagster-k8s reads it."""
-    if step is not None and step.sharded:
+    if step is not None and step.pods:
         return dict(step.op_tags[K8S_CONFIG])
     amounts = {"cpu": options.cpu, "memory": options.memory}
     return {"container_config": {"resources": {"requests": dict(amounts), "limits": amounts}}}

@@ -20,7 +20,6 @@ from infinity_assets.models.vlm.requests import Request
 from infinity_assets.platform import Platform
 from infinity_assets.pricing.estimate import Estimate, Spent, draw, extrapolate
 from infinity_assets.stages.deduped.schema import DEDUPED
-from infinity_assets.stages.filtered.policy import ModelTagPolicy
 from infinity_assets.stages.scored.inputs import Inputs as ScoringInputs
 from infinity_assets.stages.scored.score import score_samples
 from infinity_assets.stages.synthesized.inputs import Inputs as SynthesisInputs
@@ -203,10 +202,8 @@ def _kept(platform: Platform, source: str, columns: tuple[str, ...]) -> Iterator
 
 
 def _tagging_with(platform: Platform, engine: str) -> Platform:
-    """The deployment if this engine tagged, and without a limit."""
-    priced = Platform(platform.settings.model_copy(update={"tagging_engine": engine}))
-    priced.__dict__["policy"] = platform.policy.model_copy(update={"model_tags": ModelTagPolicy()})
-    return priced
+    """The deployment if this engine tagged."""
+    return Platform(platform.settings.model_copy(update={"tagging_engine": engine}))
 
 
 def _told(units: int, replies: Sequence[Reply | None]) -> Sampled:

@@ -58,6 +58,11 @@ def run_elsewhere(machines: Elsewhere | None) -> Iterator[None]:
         _elsewhere.reset(before)
 
 
+def runs_elsewhere() -> bool:
+    """Whether there are other machines: what only they have need not be here then."""
+    return _elsewhere.get() is not None
+
+
 def run_plan(
     root: str,
     plan: Plan,

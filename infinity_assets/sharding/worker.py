@@ -33,6 +33,9 @@ KINDS = {
     "draft": "infinity_assets.stages.unified.draft:run_draft",
     "images": "infinity_assets.stages.images.shard:run_images",
     "picture_tags": "infinity_assets.stages.tagged.pictures:run_picture_tags",
+    "tags": "infinity_assets.stages.tagged.stage:run_tags",
+    "lines": "infinity_assets.stages.synthesized.stage:run_lines",
+    "scores": "infinity_assets.stages.scored.stage:run_scores",
     "export": "infinity_assets.stages.exported.shard:run_export",
 }
 

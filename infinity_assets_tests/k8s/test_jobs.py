@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from infinity_assets.definitions import platform_defs
-from infinity_assets.orchestration.model_steps import ModelStep, label, run_config
+from infinity_assets.orchestration.model_steps import label
 from infinity_assets.platform import Platform
 from infinity_assets.settings import GpuClass, Settings, Toleration
 from infinity_assets_tests.conftest import jsonl, talk
@@ -53,38 +53,13 @@ def served(site):
     )
 
 
-def test_a_run_that_starts_a_server_gets_whole_gpus_its_image_its_nodes_and_shared_memory(served, tmp_path):
-    job = rendered(served, "synthesize", "s", tmp_path, {})
+@pytest.mark.parametrize("name", ["ingest", "decide", "synthesize", "score", "source_pipeline"])
+def test_a_run_asks_for_no_gpu_and_no_image_of_a_model(served, tmp_path, name):
+    """Lost otherwise: a GPU that is held as long as a run takes, most of it for nothing."""
+    job = rendered(served, name, "s", tmp_path, {})
     assert refusals(job) == []
-    spec = job["spec"]["template"]["spec"]
-    (container,) = spec["containers"]
-    amounts = {"nvidia.com/gpu": "2", "cpu": "8", "memory": "64Gi"}
-    assert container["resources"] == {"limits": amounts, "requests": amounts}
-    assert container["image"] == "infinity-assets:vllm"
-    assert spec["nodeSelector"] == {"example.com/gpu": "h100"}
-    assert spec["tolerations"] == [
-        {"key": "nvidia.com/gpu", "operator": "Exists", "effect": "NoSchedule"},
-    ]
-    assert spec["priorityClassName"] == "infinity-gpu-spot"
-    (shared,) = [v for v in spec["volumes"] if "emptyDir" in v]
-    assert shared["emptyDir"] == {"medium": "Memory", "sizeLimit": "8Gi"}
-    assert {m["name"]: m["mountPath"] for m in container["volumeMounts"]}[shared["name"]] == "/dev/shm"
-
-
-def test_a_run_of_several_models_gets_the_pod_of_the_most_demanding(served, tmp_path):
-    """Lost otherwise: a whole source's run that dies at its second model."""
-    tagged = rendered(served, "decide", "s", tmp_path, {})
-    assert "nvidia.com/gpu" not in str(tagged), "pictures are looked at in pods of their own"
-    whole = rendered(served, "source_pipeline", "s", tmp_path, {})["spec"]["template"]["spec"]
-    assert whole["containers"][0]["image"] == "infinity-assets:vllm"
-    assert whole["containers"][0]["resources"]["limits"]["nvidia.com/gpu"] == "2"
-    assert served.get_repository_def().assets_defs_by_key  # the whole graph loads with these jobs
-
-
-def test_a_run_without_a_model_asks_for_no_gpu(served, tmp_path):
-    job = rendered(served, "ingest", "s", tmp_path, {})
-    assert refusals(job) == []
-    assert "nvidia.com/gpu" not in str(job)
+    assert "nvidia.com/gpu" not in str(job) and "infinity-assets:vllm" not in str(job)
+    assert job["metadata"]["labels"]["infinity-assets/source"] == "s"
 
 
 @settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
@@ -93,8 +68,7 @@ def test_no_name_of_a_source_makes_a_job_that_a_server_refuses(tmp_path_factory,
     from infinity_assets.orchestration import jobs
     from infinity_assets.partitions import source_partitions
 
-    step = ModelStep({"dagster-k8s/config": {"container_config": {"image": "a"}}}, "gpu")
-    described = jobs.on_kubernetes(jobs.ModelSteps(step, None, None), source_partitions(names))
+    described = jobs.on_kubernetes(source_partitions(names))
     (name,) = names
     tags = described["decide"].config.get_tags_for_partition_key(name)
     assert set(tags) >= {"dagster-k8s/config"}
@@ -124,18 +98,6 @@ def test_labels_are_what_a_server_takes(name):
 def test_a_laptop_sees_no_tags_of_a_cluster(site):
     plain = definitions(site, kubernetes=False, tagger="ram_plus")
     assert "dagster-k8s/config" not in plain.resolve_job_def("decide").get_tags_for_partition_key("s", None)
-
-
-def test_what_one_run_asks_for_changes_nothing_for_the_next():
-    config = {"container_config": {"resources": {"requests": {}, "limits": {"nvidia.com/gpu": "1"}}}}
-    small, large = (
-        ModelStep({"dagster-k8s/config": copy.deepcopy(config)}, "gpu", n, n == 1) for n in (1, 4)
-    )
-    assert run_config([small, None, large])["container_config"]["resources"]["limits"] == {
-        "nvidia.com/gpu": "4"
-    }
-    assert small.op_tags["dagster-k8s/config"] == config
-    assert run_config([None]) == {}
 
 
 def test_a_class_that_nobody_described_stops_the_start():

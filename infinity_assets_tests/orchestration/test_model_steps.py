@@ -61,3 +61,43 @@ def test_writing_by_an_own_server_asks_for_a_gpu_and_by_one_elsewhere_for_a_plac
     assert op.pool == "gpu"
     op = op_of(site, "synthesized", vllm_gpus=0)
     assert "resources" not in json.loads(op.tags["dagster-k8s/config"])["container_config"]
+
+
+def test_a_pod_with_a_server_gets_whole_gpus_its_nodes_and_shared_memory(site):
+    """Lost otherwise: a server that a cluster refuses, or that dies of 64 MiB of shared memory."""
+    engines(site, own={"engine": "vllm"})
+    policy(site, engine="own")
+    h100 = {
+        "node_selector": {"example.com/gpu": "h100"},
+        "tolerations": [{"key": "nvidia.com/gpu", "effect": "NoSchedule"}],
+        "priority_class": "infinity-gpu-spot",
+        "cpu": "8",
+        "memory": "64Gi",
+    }
+    named = {"vllm_gpu_class": "h100", "gpu_classes": {"h100": h100}}
+    op = op_of(site, "synthesized", vllm_gpus=2, vllm_image="example/vllm:1", **named)
+    config = json.loads(op.tags["dagster-k8s/config"])
+    container, pod = config["container_config"], config["pod_spec_config"]
+    amounts = {"nvidia.com/gpu": "2", "cpu": "8", "memory": "64Gi"}
+    assert container["resources"] == {"limits": amounts, "requests": amounts}
+    assert pod["node_selector"] == h100["node_selector"]
+    assert pod["tolerations"] == [{"key": "nvidia.com/gpu", "operator": "Exists", "effect": "NoSchedule"}]
+    assert pod["priority_class_name"] == "infinity-gpu-spot"
+    (shared,) = pod["volumes"]
+    assert shared["empty_dir"] == {"medium": "Memory", "size_limit": "8Gi"}
+    assert container["volume_mounts"] == [{"name": shared["name"], "mount_path": "/dev/shm"}]
+    assert op.pool == "gpu_h100"
+
+
+def test_a_server_that_labels_what_ram_plus_looked_at_has_pods_of_its_own_image(site):
+    """Lost otherwise: a server that starts in a pod without vLLM."""
+    engines(site, own={"engine": "vllm"})
+    op = tagged_op(
+        site,
+        tagger="ram_plus",
+        tagger_image="example/ram:1",
+        vllm_image="example/vllm:1",
+        labeller="vlm",
+        tagging_engine="own",
+    )
+    assert json.loads(op.tags["dagster-k8s/config"])["container_config"]["image"] == "example/vllm:1"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
@@ -17,9 +17,17 @@ from infinity_assets.models.vlm.engines import open_engine
 from infinity_assets.stages.publish import StageResult, code_version, publish
 from infinity_assets.stages.scored.asking import SCORE_VERSION
 from infinity_assets.stages.scored.inputs import Inputs, engine_of
-from infinity_assets.stages.scored.policy import ScoringPolicy
 from infinity_assets.stages.scored.schema import AXES, SCORED
 from infinity_assets.stages.scored.score import PASSING, score_samples, to_table, unscored
+from infinity_assets.stages.served import (
+    Made,
+    Order,
+    deliver,
+    made_elsewhere,
+    ordered,
+    orders_of,
+    places_of,
+)
 from infinity_assets.stages.tagged.stage import grouped
 from infinity_assets.stages.verdicts import KEEP
 from infinity_assets.store.digests import key_of, table_digest
@@ -47,17 +55,9 @@ def materialize_scored(platform: Platform, source: str, run_id: str) -> StageRes
     have: dict[str, Shard | None] = {key: transaction.have(key) for key in inputs.keys}
     missing = [place for place, key in enumerate(inputs.keys) if have[key] is None]
     costs: list[Cost] = []
-    with ExitStack() as opened:
-        account = None
-        if engine is not None and missing:
-            opened_engine = opened.enter_context(open_engine(engine, platform.settings.home / "logs"))
-            cache = ReplyCache(platform.store.objects)
-            opened.callback(cache.close)
-            account = Account(opened_engine, engine, cache, Budget(policy.budget))
-        for group in grouped(missing, inputs.shards):
-            for key, staged, cost in _score(transaction, inputs, group, policy, account):
-                have[key] = staged
-                costs += cost
+    for made in _made(platform, inputs, transaction, missing):
+        have[made.key] = made.shard
+        costs += made.costs
     shards = [shard for key in inputs.keys if (shard := have[key]) is not None]
     rows = inputs.rows
     told = noted(books((shard.stats.get("costs", []) for shard in shards), costs))
@@ -86,19 +86,59 @@ def materialize_scored(platform: Platform, source: str, run_id: str) -> StageRes
     )
 
 
-def _score(
-    transaction: Transaction,
-    inputs: Inputs,
-    places: Sequence[int],
-    policy: ScoringPolicy,
-    account: Account | None,
-) -> Iterator[tuple[str, Shard, list[Cost]]]:
-    """Score several shards together, and stage each under its key; beside it where more may come.
+def run_scores(root: str, key: str, payload: Mapping[str, Any]) -> None:
+    """Score the shards of an order, with a server beside this process.
 
-    Yields:
-        The key, the shard, and what its requests cost.
+    Raises:
+        StoreError: if they are not what is to be scored any more.
+        EngineError: the engine as a whole does not work.
     """
-    engine = inputs.engine
+    with ordered(root, key, payload) as platform:
+        inputs = Inputs(platform, payload["source"], platform.scoring, engine_of(platform))
+        transaction = platform.store.begin(SCORED, payload["source"])
+        places = places_of(inputs.keys, payload["keys"], SCORED.name)
+        deliver(transaction, key, _here(platform, inputs, transaction, places, payload["budget"]))
+
+
+def _made(platform: Platform, inputs: Inputs, transaction: Transaction, missing: list[int]) -> Sequence[Made]:
+    """Score what is missing, in pods where these start the engine's server."""
+    policy = inputs.policy
+
+    def orders() -> list[Order]:
+        groups = grouped(range(len(inputs.keys)), inputs.shards)
+        return orders_of(transaction, [(key,) for key in inputs.keys], groups, inputs.size)
+
+    engines = [policy.engine] if policy.engine is not None else []
+    found = made_elsewhere(platform, "scores", transaction, engines, policy.budget, orders)
+    if found is not None:
+        return found
+    return list(_here(platform, inputs, transaction, missing, policy.budget))
+
+
+def _here(
+    platform: Platform,
+    inputs: Inputs,
+    transaction: Transaction,
+    places: Sequence[int],
+    budget: float | None,
+) -> Iterator[Made]:
+    """Score some shards in this process."""
+    with ExitStack() as opened:
+        account = None
+        if inputs.engine is not None and places:
+            opened_engine = opened.enter_context(open_engine(inputs.engine, platform.settings.home / "logs"))
+            cache = ReplyCache(platform.store.objects)
+            opened.callback(cache.close)
+            account = Account(opened_engine, inputs.engine, cache, Budget(budget))
+        for group in grouped(places, inputs.shards):
+            yield from _score(transaction, inputs, group, account)
+
+
+def _score(
+    transaction: Transaction, inputs: Inputs, places: Sequence[int], account: Account | None
+) -> Iterator[Made]:
+    """Score several shards together, and stage each under its key; beside it where more may come."""
+    engine, policy = inputs.engine, inputs.policy
     parts = {place: inputs.samples(place) for place in places}
     samples = [sample for part in parts.values() for sample in part]
     if account is None or engine is None:
@@ -115,7 +155,7 @@ def _score(
         stats = _stats(table) | {"ids": inputs.ids(place), "costs": to_json(costs)}
         passing = stats["passing"] > 0
         under = key_of(key, table_digest(table)) if passing else key
-        yield key, transaction.stage(under, table, stats), costs
+        yield Made(key, transaction.stage(under, table, stats), costs)
 
 
 def _stats(table: pa.Table) -> dict[str, Any]:

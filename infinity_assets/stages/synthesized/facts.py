@@ -56,6 +56,12 @@ class Facts:
     texts: tuple[str, ...]  #: that stand in it
     crowded: bool  #: some box stands for a group: nothing may be counted
 
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> Facts:
+        """What :func:`dataclasses.asdict` made of it, and JSON of that."""
+        plain: dict[str, Any] = {name: tuple(v) if isinstance(v, list) else v for name, v in value.items()}
+        return cls(**plain | {"boxes": tuple(Box(**box) for box in value["boxes"])})
+
 
 def collect_facts(samples: pa.Table, tagged: pa.Table, images: pl.DataFrame) -> list[Facts]:
     """The pictures that may be asked about, by image id.

@@ -2,17 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 import polars as pl
 import pyarrow as pa
 
+from infinity_assets.models.vlm.budget import Budget
 from infinity_assets.models.vlm.costs import Cost, books, ledger, to_json
 from infinity_assets.quality.audit import CheckResult
 from infinity_assets.stages.publish import StageResult, code_version, keep_policy, publish, verdict_stats
+from infinity_assets.stages.served import (
+    Made,
+    Order,
+    deliver,
+    inputs_moved,
+    made_elsewhere,
+    ordered,
+    orders_of,
+)
 from infinity_assets.stages.synthesized.asking import ASKING_VERSION
 from infinity_assets.stages.synthesized.facts import Facts
 from infinity_assets.stages.synthesized.generate import PASSING, UNSENT
@@ -28,7 +38,7 @@ from infinity_assets.stages.synthesized.schema import (
     SYNTHESIS_QA,
     SYNTHESIZED,
 )
-from infinity_assets.stages.synthesized.writers import Writer
+from infinity_assets.stages.synthesized.writers import ModelWriter, Writer
 from infinity_assets.stages.tagged.taxonomy import Taxonomy
 from infinity_assets.stages.verdicts import KEEP
 from infinity_assets.store.digests import key_of, table_digest
@@ -78,6 +88,18 @@ def materialize_synthesized(platform: Platform, source: str, run_id: str) -> Syn
     with ExitStack() as opened:
         work = _Work(platform, source, run_id, opened)
         return work.again() if work.settled() else work.anew()
+
+
+def run_lines(root: str, key: str, payload: Mapping[str, Any]) -> None:
+    """Write the lines of an order, with a server beside this process.
+
+    Raises:
+        StoreError: if inputs, policy or models are not those of the order any more.
+        EngineError: an engine as a whole does not work. What was answered is kept.
+    """
+    with ordered(root, key, payload) as platform, ExitStack() as opened:
+        work = _Work(platform, payload["source"], payload["run_id"], opened)
+        deliver(work.transactions[SYNTHESIS_QA.name], key, work.ordered(payload))
 
 
 class _Work:
@@ -188,23 +210,66 @@ class _Work:
     def _lines(
         self, parts: Sequence[pa.Table], about: Sequence[dict[str, Facts]], writer: Writer
     ) -> list[Shard]:
-        """A shard for each part: what is missing is written, several parts at once where a model writes."""
+        """A shard for each part: what is missing is written, in pods where these start a server."""
         transaction = self.transactions[SYNTHESIS_QA.name]
         keys = [self._key(part, facts, writer) for part, facts in zip(parts, about, strict=True)]
         have = {key: transaction.have(key) or transaction.have(self._within(key)) for key in keys}
         missing = [place for place, key in enumerate(keys) if have[key] is None]
-        for first in range(0, len(missing), writer.together):
-            group = missing[first : first + writer.together]
+
+        def told(places: Sequence[int]) -> dict[str, Any]:
+            rows = [parts[place].to_pylist() for place in places]
+            facts = [[asdict(fact) for fact in about[place].values()] for place in places]
+            return {"made_from": self.read.made_from, "run_id": self.run_id, "rows": rows, "facts": facts}
+
+        def orders() -> list[Order]:
+            together = writer.together
+            groups = [range(len(parts))[i : i + together] for i in range(0, len(parts), together)]
+            known = [(key, self._within(key)) for key in keys]
+            return orders_of(transaction, known, groups, lambda place: parts[place].num_rows, told)
+
+        engines, budget = self.policy.engines, self.policy.budget
+        found = made_elsewhere(self.platform, "lines", transaction, engines, budget, orders)
+        for made in found if found is not None else self.written(missing, keys, parts, about, writer):
+            have[made.key] = made.shard
+            self.costs += made.costs
+        return [shard for key in keys if (shard := have[key]) is not None]
+
+    def written(
+        self,
+        places: Sequence[int],
+        keys: Sequence[str],
+        parts: Sequence[pa.Table],
+        about: Sequence[dict[str, Facts]],
+        writer: Writer,
+    ) -> Iterator[Made]:
+        """Some parts, written in this process, several at once where a model writes."""
+        for first in range(0, len(places), writer.together):
+            group = places[first : first + writer.together]
             rows = [row for place in group for row in parts[place].to_pylist()]
             written = writer.write(rows, {i: fact for place in group for i, fact in about[place].items()})
-            self.costs += ledger(written.costs)
             begin = 0
             for place in group:
                 end = begin + parts[place].num_rows
-                costs = [cost for line in written.costs_by_line[begin:end] for cost in line]
-                have[keys[place]] = self._staged(keys[place], written.lines[begin:end], costs)
+                costs = ledger(cost for line in written.costs_by_line[begin:end] for cost in line)
+                yield Made(keys[place], self._staged(keys[place], written.lines[begin:end], costs), costs)
                 begin = end
-        return [shard for key in keys if (shard := have[key]) is not None]
+
+    def ordered(self, payload: Mapping[str, Any]) -> Iterator[Made]:
+        """The lines of an order; its share of the budget is all that they may cost.
+
+        Raises:
+            StoreError: if inputs, policy or models are not those of the order any more.
+        """
+        facts = [[Facts.from_json(fact) for fact in part] for part in payload["facts"]]
+        writer = self.read.writer([fact for part in facts for fact in part])
+        parts = [pa.Table.from_pylist(rows, SYNTHESIS_PLAN.schema) for rows in payload["rows"]]
+        about = [{fact.image_id: fact for fact in part} for part in facts]
+        keys = [self._key(part, of, writer) for part, of in zip(parts, about, strict=True)]
+        if self.read.made_from != payload["made_from"] or keys != payload["keys"]:
+            raise inputs_moved(SYNTHESIS_QA.name)
+        if isinstance(writer, ModelWriter):
+            writer.voices.budget = Budget(payload["budget"], counts_kept=True)
+        return self.written(range(len(parts)), keys, parts, about, writer)
 
     def _key(self, part: pa.Table, about: dict[str, Facts], writer: Writer) -> str:
         told = sorted(about.values(), key=lambda fact: fact.image_id)
@@ -217,7 +282,7 @@ class _Work:
 
     def _staged(self, key: str, lines: pl.DataFrame, costs: Sequence[Cost]) -> Shard:
         table = decide(lines, [leaf.name for leaf in self.taxonomy.group("ocr")], self.policy)
-        stats = _line_stats(table) | {"costs": to_json(ledger(costs))}
+        stats = _line_stats(table) | {"costs": to_json(costs)}
         if stats["passing"]:  # under a key of its own: the next run does not find it, and asks again
             key = key_of(key, "passing", self.run_id)
         elif stats["unsent"]:

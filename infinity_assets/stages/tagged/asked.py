@@ -86,8 +86,11 @@ def tagging_engine(platform: Platform) -> EngineConfig:
 class TaggingModel:
     """The model, opened when it is first asked. Every reply is kept and replayed."""
 
-    def __init__(self, platform: Platform, source: str, opened: ExitStack) -> None:
-        self._platform, self._source, self._opened = platform, source, opened
+    def __init__(
+        self, platform: Platform, source: str, opened: ExitStack, budget: float | None = None
+    ) -> None:
+        """``opened`` closes the engine; ``budget``: None spends without a limit."""
+        self._platform, self._source, self._opened, self._budget = platform, source, opened, budget
 
     def about(
         self, rows: Sequence[pa.Table], tagger: Tagger, labeller: Labeller
@@ -196,7 +199,7 @@ class TaggingModel:
         self._opened.callback(cache.close)
         logs = settings.home / "logs" / (settings.tagging_engine or "")
         engine = self._opened.enter_context(open_engine(config, logs))
-        budget = Budget(self._platform.policy.model_tags.budget, counts_kept=True)
+        budget = Budget(self._budget, counts_kept=True)
         return Account(engine, config, cache, budget)
 
 

@@ -21,6 +21,7 @@ from infinity_assets.platform import Platform
 from infinity_assets.stages.deduped.schema import DEDUPED
 from infinity_assets.stages.images.schema import IMAGES
 from infinity_assets.stages.publish import StageResult, publish, verdict_stats
+from infinity_assets.stages.served import Made, Order, deliver, made_elsewhere, ordered, orders_of, places_of
 from infinity_assets.stages.tagged.asked import TaggingModel, model_labeller, tagging_engine, vlm_tagger
 from infinity_assets.stages.tagged.captions import CaptionTagger
 from infinity_assets.stages.tagged.labellers import Labeller, ModelLabeller, RuleLabeller
@@ -57,37 +58,25 @@ def materialize_tagged(
             ``unified``.
         WeightsError: if the chosen model's files are missing or do not fit.
     """
-    unified = platform.store.require(UNIFIED, source)
-    deduped = platform.store.require(DEDUPED, source)
-    require_parallel(unified, deduped)
-    tagger, labeller = tagger_of(platform), labeller_of(platform)
-    versions = (TAG_VERSION, tagger.hash, labeller.hash)
-    transaction = platform.store.begin(TAGGED, source)
-    pairs = zip(unified.shards, deduped.shards, strict=True)
-    keys = [key_of("tagged", *versions, mine.digest, theirs.digest) for mine, theirs in pairs]
-    have: dict[str, Shard | None] = {key: transaction.have(key) for key in keys}
-    missing = [i for i, key in enumerate(keys) if have[key] is None]
-    if isinstance(tagger, SeenTagger) and missing:
-        tagger = _after_looking(platform, tagger, unified, deduped, missing, on_progress)
+    work = _Work(platform, source)
+    unified, deduped, labeller = work.unified, work.deduped, work.labeller
+    have: dict[str, Shard | None] = {key: work.transaction.have(key) for key in work.keys}
+    missing = [i for i, key in enumerate(work.keys) if have[key] is None]
     costs: list[Cost] = []
-    with ExitStack() as opened:
-        model = TaggingModel(platform, source, opened)
-        for group in grouped(missing, unified.shards):
-            places = {keys[i]: i for i in group}
-            for key, staged, cost in _tag(transaction, unified, deduped, places, tagger, labeller, model):
-                have[key] = staged
-                costs += cost
-    shards = [shard for key in keys if (shard := have[key]) is not None]
+    for made in work.made(missing, on_progress):
+        have[made.key] = made.shard
+        costs += made.costs
+    shards = [shard for key in work.keys if (shard := have[key]) is not None]
     kept = sum(s.stats["verdicts"].get(KEEP, 0) for s in deduped.shards)
     return publish(
-        transaction,
+        work.transaction,
         shards,
         rows_in=kept,
         run_id=run_id,
         engine=platform.settings.contracts,
         inputs={"unified": unified.data_version, "deduped": deduped.data_version},
         notes={
-            "vocabulary": tagger.label,
+            "vocabulary": work.tagger.label,
             "tagged": sum(s.stats["tagged"] for s in shards),
             "question_types": _sum(shards, "question_types"),
             "taxonomy": labeller.taxonomy.label,
@@ -97,6 +86,69 @@ def materialize_tagged(
             **_books(platform, shards, costs),
         },
     )
+
+
+def run_tags(root: str, key: str, payload: Mapping[str, Any]) -> None:
+    """Tag the shards of an order, with a server beside this process.
+
+    Raises:
+        StoreError: if they are not what is to be tagged any more.
+        EngineError: the engine as a whole does not work.
+    """
+    with ordered(root, key, payload) as platform:
+        work = _Work(platform, payload["source"])
+        places = places_of(work.keys, payload["keys"], TAGGED.name)
+        work.look(places, None)
+        deliver(work.transaction, key, work.here(places, payload["budget"]))
+
+
+class _Work:
+    """What tagging a source reads, and the shards that come of it."""
+
+    def __init__(self, platform: Platform, source: str) -> None:
+        self.platform, self.source = platform, source
+        self.unified = platform.store.require(UNIFIED, source)
+        self.deduped = platform.store.require(DEDUPED, source)
+        require_parallel(self.unified, self.deduped)
+        self.tagger, self.labeller = tagger_of(platform), labeller_of(platform)
+        self.transaction = platform.store.begin(TAGGED, source)
+        versions = (TAG_VERSION, self.tagger.hash, self.labeller.hash)
+        pairs = zip(self.unified.shards, self.deduped.shards, strict=True)
+        self.keys = [key_of("tagged", *versions, mine.digest, theirs.digest) for mine, theirs in pairs]
+
+    def made(self, missing: Sequence[int], on_progress: OnProgress | None) -> Sequence[Made]:
+        """What is missing, made by pods where these start the engine's server."""
+        self.look(missing, on_progress)
+        settings, budget = self.platform.settings, self.platform.policy.model_tags.budget
+
+        def orders() -> list[Order]:
+            groups = grouped(range(len(self.keys)), self.unified.shards)
+            keys, shards = [(key,) for key in self.keys], self.deduped.shards
+            return orders_of(self.transaction, keys, groups, lambda i: shards[i].rows)
+
+        engine = settings.tagging_engine if "vlm" in (settings.tagger, settings.labeller) else None
+        engines = [engine] if engine is not None else []
+        found = made_elsewhere(self.platform, "tags", self.transaction, engines, budget, orders)
+        if found is not None:
+            return found
+        return list(self.here(missing, budget))
+
+    def look(self, places: Sequence[int], on_progress: OnProgress | None) -> None:
+        """Have a tagger that looks at pictures look at those of some shards."""
+        if isinstance(self.tagger, SeenTagger) and places:
+            self.tagger = _after_looking(
+                self.platform, self.tagger, self.unified, self.deduped, places, on_progress
+            )
+
+    def here(self, places: Sequence[int], budget: float | None) -> Iterator[Made]:
+        """Some shards, tagged in this process."""
+        with ExitStack() as opened:
+            model = TaggingModel(self.platform, self.source, opened, budget)
+            for group in grouped(places, self.unified.shards):
+                by_key = {self.keys[i]: i for i in group}
+                yield from _tag(
+                    self.transaction, self.unified, self.deduped, by_key, self.tagger, self.labeller, model
+                )
 
 
 def _books(platform: Platform, shards: Sequence[Shard], of_this_run: Sequence[Cost]) -> dict[str, Any]:
@@ -203,7 +255,7 @@ def kept_rows(unified: Published, shard: Shard, kept: pa.Table, columns: tuple[s
     return rows
 
 
-def grouped(places: list[int], shards: Sequence[Shard]) -> Iterator[list[int]]:
+def grouped(places: Sequence[int], shards: Sequence[Shard]) -> Iterator[list[int]]:
     """Places of shards, in order, so that a group's shards have few rows in all: work on a batch costs the
     same for one row as for thousands. A large shard is a group of its own."""
     group: list[int] = []
@@ -226,12 +278,8 @@ def _tag(
     tagger: Tagger,
     labeller: Labeller,
     model: TaggingModel,
-) -> Iterator[tuple[str, Shard, Sequence[Cost]]]:
-    """Tag several shards as one batch, and stage each under its key, or aside where a run may do more.
-
-    Yields:
-        The key, the shard, and what its requests cost.
-    """
+) -> Iterator[Made]:
+    """Tag several shards as one batch, and stage each under its key, or aside where a run may do more."""
     rows = []
     for place in places.values():
         kept = deduped.read_shard(deduped.shards[place], ["sample_id", "verdict"])
@@ -245,7 +293,7 @@ def _tag(
         if told.costs:
             stats["costs"] = to_json(told.costs)
         under = key_of(key, table_digest(table)) if told.passing else key
-        yield key, transaction.stage(under, table, stats), told.costs
+        yield Made(key, transaction.stage(under, table, stats), told.costs)
 
 
 def _stats(table: pa.Table) -> dict[str, Any]:

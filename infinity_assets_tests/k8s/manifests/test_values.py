@@ -19,7 +19,7 @@ from dagster_k8s import K8sRunLauncher
 from dagster_k8s.container_context import K8sContainerContext
 
 from infinity_assets.definitions import platform_defs
-from infinity_assets.orchestration.model_steps import tagging_step
+from infinity_assets.orchestration.model_steps import synthesis_step, tagging_step
 from infinity_assets.orchestration.shard_jobs import _asked, _template
 from infinity_assets.platform import Platform
 from infinity_assets.settings import Settings
@@ -152,17 +152,19 @@ def test_the_job_of_a_run_is_taken_by_a_server_and_by_its_namespace(cluster, sit
     pod = sent["spec"]["template"]
     assert pod["spec"]["serviceAccountName"] == "infinity-run"
     assert sent["spec"]["backoffLimit"] == 0 and sent["spec"]["ttlSecondsAfterFinished"] > 0
-    on_gpu = job == "synthesize"
-    assert ("nvidia.com/gpu" in container["resources"]["limits"]) == on_gpu
-    assert pod["spec"]["priorityClassName"] == ("infinity-gpu-spot" if on_gpu else "infinity-run")
-    assert container["image"] == settings()["INFINITY_VLLM_IMAGE"] or not on_gpu
+    assert "nvidia.com/gpu" not in container["resources"]["limits"], "its shards have them"
+    assert pod["spec"]["priorityClassName"] == "infinity-run"
 
 
-@pytest.mark.parametrize("on_gpu", [False, True])
-def test_the_job_of_shards_is_taken_too(cluster, site, tmp_path, on_gpu):
+@pytest.mark.parametrize(
+    ("step_of", "image"),
+    [(lambda _: None, ""), (tagging_step, "TAGGER"), (synthesis_step, "VLLM")],
+    ids=["no model", "ram_plus", "vllm"],
+)
+def test_the_job_of_shards_is_taken_too(cluster, site, tmp_path, step_of, image):
     """Lost otherwise: heavy steps that wait for pods which no namespace lets in."""
     opened = platform(site)
-    step = tagging_step(opened) if on_gpu else None
+    step = step_of(opened)
     (tmp_path / "kubeconfig").write_text(yaml.safe_dump(KUBECONFIG))
     there = {"load_incluster_config": False, "kubeconfig_file": str(tmp_path / "kubeconfig")}
     k8s = K8sRunLauncher(**(launcher(Values(GIVEN)) | there))
@@ -172,7 +174,10 @@ def test_the_job_of_shards_is_taken_too(cluster, site, tmp_path, on_gpu):
     asked = _asked(step, opened.settings.worker_jobs)
     made = _template(like_the_run, "infinity-assets:0.1.0-base", run, asked, "tagged", "s")
     container = _is_taken(made)
-    assert ("nvidia.com/gpu" in container["resources"]["limits"]) == on_gpu
+    assert ("nvidia.com/gpu" in container["resources"]["limits"]) == bool(image)
+    if image:
+        assert container["image"] == settings()[f"INFINITY_{image}_IMAGE"]
+        assert made["spec"]["template"]["spec"]["priorityClassName"] == "infinity-gpu-spot"
     assert made["spec"]["template"]["spec"]["automountServiceAccountToken"] is False
 
 
