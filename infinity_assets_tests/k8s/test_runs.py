@@ -2,34 +2,30 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import multiprocessing
-import time
-import uuid
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import dagster as dg
 import kubernetes.client
 import pytest
 import yaml
-from dagster._core.code_pointer import ModuleCodePointer
 from dagster._core.instance import InstanceRef
-from dagster._core.origin import JobPythonOrigin, RepositoryPythonOrigin
 from dagster._core.test_utils import create_run_for_test
 from dagster._daemon.monitoring.run_monitoring import monitor_started_run
 
 from infinity_assets.automation.reaper import reap_jobs
 from infinity_assets.definitions import platform_defs
-from infinity_assets.kubernetes.job import PLAN, RUN
+from infinity_assets.kubernetes.job import RUN
 from infinity_assets.kubernetes.watch import finished
 from infinity_assets.platform import Platform
-from infinity_assets.settings import RamPlusSettings, Settings
+from infinity_assets.settings import Settings
 from infinity_assets.sharding.pool import close_pools
 from infinity_assets_tests.conftest import Site, dedupe, ingest, jsonl, picture, talk
-from infinity_assets_tests.k8s.conftest import ROOT, Here
+from infinity_assets_tests.k8s.conftest import Here
+from infinity_assets_tests.k8s.deployed import Deployment, deployed
 from infinity_assets_tests.orchestration.postgres import MISSING, postgres, programs
 
 #: In pods of shards: a tagger that sees a cat everywhere; all wait as long as the file ``hold`` is there.
@@ -57,86 +53,7 @@ if "infinity_assets.sharding.worker" in sys.orig_argv:
         sys.stdout.flush()
         os._exit(42)
 """
-FAST = {
-    "poll_s": 0.1,
-    "least_shards": 1,
-    "parallelism": 2,
-    "cpu": "100m",
-    "memory": "1Gi",
-    "kept_s": 600,
-    "warn_after_s": 0,
-}
 STAGED = 4  #: shards of a source: one for each of its files
-
-
-@dataclass
-class Deployment:
-    """A site on a cluster: Dagster's instance, as its daemon and its runs see it."""
-
-    site: Site
-    here: Here
-    settings: Settings
-    instance: dg.DagsterInstance
-    definitions: dg.Definitions
-
-    def launch(self, job: str, source: str) -> str:
-        """A run of a job; gives its id."""
-        definition = self.definitions.resolve_job_def(job)
-        pointer = ModuleCodePointer("infinity_assets.definitions", "defs", working_directory=None)
-        origin = JobPythonOrigin(job, RepositoryPythonOrigin("python", pointer))
-        tags = definition.get_tags_for_partition_key(source, None)
-        run = self.instance.create_run_for_job(definition, tags=tags, job_code_origin=origin)
-        self.instance.launch_run(run.run_id, None)
-        return run.run_id
-
-    def ended(self, run_id: str) -> dg.DagsterRun:
-        """The run, once it is over."""
-
-        def over() -> dg.DagsterRun | None:
-            run = self.instance.get_run_by_id(run_id)
-            return run if run is not None and run.is_finished else None
-
-        return self.wait_for(over)
-
-    def wait_for(self, what: Callable[[], Any], seconds: float = 240) -> Any:
-        until = time.monotonic() + seconds
-        while not (found := what()):
-            assert time.monotonic() < until, self.words()
-            time.sleep(0.1)
-        return found
-
-    def words(self) -> str:
-        """What every pod wrote: why a test failed."""
-        cluster, said = self.here.cluster, []
-        for job in cluster.jobs(""):
-            name = job["metadata"]["name"]
-            said += [
-                f"{name}: {job['status']}",
-                *(cluster.last_words(p["metadata"]["name"], 40) for p in cluster.pods(name)),
-            ]
-        return "\n".join(said)
-
-    def jobs(self, run_id: str) -> list[dict[str, Any]]:
-        """Jobs of a run's shards."""
-        found = self.here.cluster.jobs(f"{RUN}={run_id}")
-        return sorted(found, key=lambda job: job["metadata"]["annotations"][PLAN].split("/")[1])
-
-    def hold(self, held: bool) -> None:
-        """Keep pods of shards waiting, or let them go."""
-        path = self.site.folder / "hold"
-        path.touch() if held else path.unlink()
-
-    def pods(self) -> int:
-        """How many pods of shards were started so far."""
-        path = self.site.folder / "pods"
-        return len(path.read_text()) if path.exists() else 0
-
-    def metadata(self, asset: str, source: str) -> Mapping[str, Any]:
-        """Of the last materialization of a partition."""
-        where = dg.AssetRecordsFilter(dg.AssetKey(asset), asset_partitions=[source])
-        (record,) = self.instance.fetch_materializations(where, limit=1).records
-        assert record.asset_materialization is not None
-        return record.asset_materialization.metadata
 
 
 @pytest.fixture
@@ -147,54 +64,10 @@ def deployment(kubeconfig: Here, site: Site) -> Iterator[Deployment]:
         (site.folder / name).write_text(line)
     rows = {f"{i}.jsonl": jsonl([talk(f"{i}-{j}", f"{j}.png") for j in range(3)]) for i in range(STAGED)}
     site.add("dots", rows | {f"{j}.png": picture(j) for j in range(3)})
-    base = site.platform().settings
     ram_plus = {n: str(site.folder / n) for n in ("tags", "thresholds")} | {"device": "cpu"}
     ram_plus["weights"] = str(site.folder / "weights.safetensors")
-    given = {"kubernetes": True, "tagger": "ram_plus", "worker_jobs": FAST, "contracts": "arrow"}
-    settings = Settings(
-        **(base.model_dump(exclude={"ram_plus"}) | given), ram_plus=RamPlusSettings(**ram_plus)
-    )
-    env = {f"INFINITY_{k.upper()}": str(getattr(base, k)) for k in ("home", "catalogue", "store")}
-    env |= {"INFINITY_KUBERNETES": "true", "INFINITY_TAGGER": "ram_plus", "INFINITY_WORKERS": "1"}
-    env |= {"INFINITY_CONTRACTS": "arrow"}  # the other engine takes seconds to load, in every pod
-    env |= {f"INFINITY_RAM_PLUS_{k.upper()}": v for k, v in ram_plus.items()}
-    env |= {"INFINITY_WORKER_JOBS": json.dumps(FAST), "PYTHONPATH": f"{site.folder}:{ROOT}"}
-    home = site.folder / "dagster"
-    home.mkdir()
-    volumes, mounts = kubeconfig.volumes()
-    launcher = {
-        "service_account_name": "default",
-        "instance_config_map": f"infinity-test-{uuid.uuid4()}",
-        "dagster_home": str(home),
-        "job_image": kubeconfig.image,
-        "job_namespace": kubeconfig.namespace,
-        "load_incluster_config": False,
-        "kubeconfig_file": str(kubeconfig.kubeconfig),
-        "env_vars": [f"{key}={value}" for key, value in env.items()],
-        "volumes": volumes,
-        "volume_mounts": mounts,
-        "run_k8s_config": {"pod_spec_config": {"termination_grace_period_seconds": 10}},
-    }
-    config = {
-        "run_launcher": {"module": "dagster_k8s", "class": "K8sRunLauncher", "config": launcher},
-        "run_coordinator": {"module": "dagster._core.run_coordinator", "class": "DefaultRunCoordinator"},
-        "run_monitoring": {"enabled": True, "max_resume_run_attempts": 2},
-        "telemetry": {"enabled": False},
-    }
-    (home / "dagster.yaml").write_text(yaml.safe_dump(config))
-    core = kubernetes.client.CoreV1Api(kubeconfig.cluster._connection)
-    body = {
-        "metadata": {"name": launcher["instance_config_map"]},
-        "data": {"dagster.yaml": yaml.safe_dump(config)},
-    }
-    core.create_namespaced_config_map(kubeconfig.namespace, body)
-    with dg.DagsterInstance.from_ref(InstanceRef.from_dir(str(home))) as instance:
-        made = Deployment(site, kubeconfig, settings, instance, platform_defs(Platform(settings)))
+    with deployed(kubeconfig, site, ram_plus, tagger="ram_plus") as made:
         yield made
-        for run in instance.get_runs():
-            for job in kubeconfig.cluster.jobs(f"dagster/run-id={run.run_id}"):
-                kubeconfig.cluster.delete_job(job["metadata"]["name"])
-    core.delete_namespaced_config_map(launcher["instance_config_map"], kubeconfig.namespace)
 
 
 def test_a_source_goes_from_its_files_to_its_filters_in_pods_of_a_cluster(deployment: Deployment) -> None:

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from base64 import b64decode
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -214,7 +215,11 @@ class Kubelet:
             found = self._state.get(plural, namespace, reference["name"])
             if found is None and not reference.get("optional"):
                 raise LookupError(f'{plural.removesuffix("s")} "{reference["name"]}" not found')
-            return (found or {}).get("data") or {}
+            found = found or {}
+            if plural != "secrets":
+                return found.get("data") or {}
+            plain = {key: b64decode(value).decode() for key, value in (found.get("data") or {}).items()}
+            return plain | (found.get("stringData") or {})
 
         for source in container.get("envFrom") or ():
             for key, plural in (("configMapRef", "configmaps"), ("secretRef", "secrets")):
