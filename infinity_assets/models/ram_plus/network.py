@@ -56,10 +56,10 @@ class RamPlus(nn.Module):
     def forward(self, pixels: Tensor) -> Tensor:
         """Logits ``(batch, tags)``, float32, of ``(batch, image, image, 3)`` uint8 RGB pixels."""
         kind = self.to_joint.weight.dtype
-        mean = torch.tensor(MEAN, device=pixels.device) * 255
-        deviation = torch.tensor(DEVIATION, device=pixels.device) * 255
-        image = ((pixels.float() - mean) / deviation).permute(0, 3, 1, 2).to(kind)
-        patches = self.visual(image)
+        # Channel by channel with plain numbers: a tensor of constants would be copied to the GPU each time.
+        channels = zip(pixels.unbind(-1), MEAN, DEVIATION, strict=True)
+        image = torch.stack([(c.float() - 255 * mean) / (255 * dev) for c, mean, dev in channels], 1)
+        patches = self.visual(image.to(kind))
         tokens = self.to_joint(torch.cat([patches.mean(1, keepdim=True), patches], 1))
         queries = F.relu(self.to_query(self.mixed_descriptions(tokens[:, 0])))
         for block in self.blocks:

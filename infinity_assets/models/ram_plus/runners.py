@@ -36,7 +36,12 @@ class Runner(Protocol):
 
 
 class TorchRunner:
-    """The network in torch. On a GPU copies to it, work on it and copies back overlap."""
+    """The network in torch. On a GPU copies to it, work on it and copies back overlap.
+
+    There the network is recorded once, as a CUDA graph for batches of one size, and replayed: kernels that
+    are launched one by one wait for the interpreter's lock, which the decoding threads hold by turns. A
+    smaller batch is filled up; a larger one is recorded anew.
+    """
 
     def __init__(self, network: Any, *, device: str, dtype: Dtype, compiled: bool = False) -> None:
         import torch
@@ -45,8 +50,9 @@ class TorchRunner:
         self.side, self.tags = network.config.image, network.config.tags
         network = network.to(self.device, getattr(torch, dtype))
         self.network = torch.compile(network) if compiled else network
-        self._compiled = compiled
+        self._padded = compiled or self.device.type == "cuda"
         self._largest = 0
+        self._recorded: tuple[Any, Any, Any] | None = None  # the graph, its pixels and its logits
         self._cuda = self.device.type == "cuda"
         self._copies = torch.cuda.Stream(self.device) if self._cuda else None
 
@@ -74,7 +80,7 @@ class TorchRunner:
         count = len(pixels)
         self._largest = max(self._largest, count)
         host = torch.from_numpy(pixels)
-        if self._compiled and count < self._largest:  # one shape, so that the last batch compiles nothing
+        if self._padded and count < self._largest:  # one shape: the last batch compiles and records nothing
             host = torch.cat([host, host[-1:].expand(self._largest - count, -1, -1, -1)])
         with torch.inference_mode():
             if self._copies is None:
@@ -84,12 +90,36 @@ class TorchRunner:
                 on_device = host.to(self.device, non_blocking=True)
             compute.wait_stream(self._copies)
             on_device.record_stream(compute)
-            logits = self.network(on_device)
+            logits = self.replay(on_device)
             out = torch.empty(logits.shape, dtype=logits.dtype, pin_memory=True)
             out.copy_(logits, non_blocking=True)
-            done = torch.cuda.Event()
+            done = torch.cuda.Event(blocking=True)  # whoever waits for it leaves the core to the decoders
             done.record(compute)
         return out, done, count, host  # the host's memory has to live until the copy is done
+
+    def replay(self, pixels: Any) -> Any:
+        """Logits of pixels that lie on the GPU. They are overwritten by the next call."""
+        if self._recorded is None or self._recorded[1].shape != pixels.shape:
+            self._recorded = self._record(pixels)
+        graph, given, logits = self._recorded
+        given.copy_(pixels)
+        graph.replay()
+        return logits
+
+    def _record(self, pixels: Any) -> tuple[Any, Any, Any]:
+        import torch
+
+        self._recorded = None  # its memory is free before the next takes some
+        given, warm = pixels.clone(), torch.cuda.Stream(self.device)
+        warm.wait_stream(torch.cuda.current_stream(self.device))
+        with torch.inference_mode(), torch.cuda.stream(warm):
+            for _ in range(2):  # kernels are chosen, compiled and given their work space
+                self.network(given)
+        torch.cuda.synchronize(self.device)
+        graph = torch.cuda.CUDAGraph()
+        with torch.inference_mode(), torch.cuda.graph(graph):
+            logits = self.network(given)
+        return graph, given, logits
 
     def _finish(self, submitted: tuple[Any, Any, int, Any]) -> Logits:
         out, done, count, _ = submitted

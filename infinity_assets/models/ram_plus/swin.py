@@ -15,8 +15,9 @@ APART = -100.0
 class WindowAttention(nn.Module):
     """Attention inside windows of a square map, with a learned bias for each relative position.
 
-    ``(batch, side, side, width)`` to the same. Windows stand beside heads in one dimension, so that the bias
-    and the mask of a shifted map are shared by the whole batch and never copied for it.
+    ``(batch, patches, width)`` to the same, in the order of :func:`window_order`: the heads of all windows
+    then lie side by side for each place in a window, as one dimension of the attention. Nothing is copied to
+    get there, and the bias and the mask of a shifted map are shared by the whole batch.
     """
 
     bias_index: Tensor
@@ -24,7 +25,7 @@ class WindowAttention(nn.Module):
 
     def __init__(self, width: int, heads: int, side: int, window: int, shift: int) -> None:
         super().__init__()
-        self.heads, self.window, self.shift, self.windows = heads, window, shift, (side // window) ** 2
+        self.heads, self.windows = heads, (side // window) ** 2
         self.bias = nn.Parameter(torch.zeros((2 * window - 1) ** 2, heads))
         self.qkv = nn.Linear(width, 3 * width)
         self.proj = nn.Linear(width, width)
@@ -34,51 +35,58 @@ class WindowAttention(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Attend within each window."""
-        batch, side, _, width = x.shape
-        window, count = self.window, side // self.window
-        if self.shift:
-            x = x.roll((-self.shift, -self.shift), (1, 2))
-        qkv = self.qkv(x).view(batch, count, window, count, window, 3, self.heads, width // self.heads)
-        # -> 3, batch, windows x heads, patches of a window, width of a head
-        qkv = qkv.permute(5, 0, 1, 3, 6, 2, 4, 7).flatten(5, 6).flatten(2, 4)
+        # Three products: out of one, windows and heads would not lie side by side.
+        parts = zip(self.qkv.weight.chunk(3), self.qkv.bias.chunk(3), strict=True)
+        q, k, v = (self._heads(F.linear(x, weight, bias)) for weight, bias in parts)
         bias = self.bias[self.bias_index].permute(2, 0, 1).unsqueeze(0)  # 1, heads, patches, patches
         mask = (bias + self.apart.to(bias.dtype).unsqueeze(1)).expand(self.windows, -1, -1, -1)
-        out = F.scaled_dot_product_attention(qkv[0], qkv[1], qkv[2], mask.flatten(0, 1).unsqueeze(0))
-        out = out.unflatten(1, (count, count, self.heads)).unflatten(4, (window, window))
-        out = out.permute(0, 1, 4, 2, 5, 3, 6).reshape(batch, side, side, width)
-        out = self.proj(out)
-        return out.roll((self.shift, self.shift), (1, 2)) if self.shift else out
+        out = F.scaled_dot_product_attention(q, k, v, mask.flatten(0, 1).unsqueeze(0))
+        return self.proj(out.transpose(1, 2).reshape(x.shape))
+
+    def _heads(self, x: Tensor) -> Tensor:
+        """``(batch, windows x heads, patches of a window, width of a head)``, a view."""
+        batch, patches, width = x.shape
+        heads = self.windows * self.heads
+        return x.view(batch, patches // self.windows, heads, width // self.heads).transpose(1, 2)
 
 
 class Block(nn.Module):
     """Pre-norm attention and MLP, both residual."""
+
+    order: Tensor
+    back: Tensor
 
     def __init__(self, width: int, heads: int, side: int, window: int, shift: int) -> None:
         super().__init__()
         self.norm1, self.norm2 = nn.LayerNorm(width), nn.LayerNorm(width)
         self.attn = WindowAttention(width, heads, side, window, shift)
         self.up, self.down = nn.Linear(width, MLP_RATIO * width), nn.Linear(MLP_RATIO * width, width)
+        order = window_order(side, window, shift)
+        self.register_buffer("order", order, persistent=False)
+        self.register_buffer("back", order.argsort(), persistent=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        """``(batch, side, side, width)`` to the same."""
-        x = x + self.attn(self.norm1(x))
+        """``(batch, patches, width)``, row by row, to the same."""
+        x = x + self.attn(self.norm1(x[:, self.order]))[:, self.back]
         return x + self.down(F.gelu(self.up(self.norm2(x))))
 
 
 class Merge(nn.Module):
     """Four neighbouring patches become one of twice the width."""
 
-    def __init__(self, width: int) -> None:
+    def __init__(self, width: int, side: int) -> None:
         super().__init__()
+        self.side = side
         self.norm = nn.LayerNorm(4 * width)
         self.reduction = nn.Linear(4 * width, 2 * width, bias=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        """``(batch, side, side, width)`` to ``(batch, side / 2, side / 2, 2 x width)``."""
-        batch, side, _, width = x.shape
+        """``(batch, patches, width)``, row by row, to ``(batch, patches / 4, 2 x width)``."""
+        batch, patches, width = x.shape
+        half = self.side // 2
         # Upper left, lower left, upper right, lower right: the column leads.
-        x = x.view(batch, side // 2, 2, side // 2, 2, width).permute(0, 1, 3, 4, 2, 5)
-        return self.reduction(self.norm(x.reshape(batch, side // 2, side // 2, 4 * width)))
+        x = x.view(batch, half, 2, half, 2, width).permute(0, 1, 3, 4, 2, 5)
+        return self.reduction(self.norm(x.reshape(batch, patches // 4, 4 * width)))
 
 
 class Swin(nn.Module):
@@ -89,17 +97,19 @@ class Swin(nn.Module):
         self.patch = nn.Conv2d(3, config.embed, PATCH, PATCH)
         self.patch_norm = nn.LayerNorm(config.embed)
         self.stages = nn.ModuleList(_stage(config, number) for number in range(len(config.depths)))
-        self.merges = nn.ModuleList(Merge(config.width(number)) for number in range(len(config.depths) - 1))
+        self.merges = nn.ModuleList(
+            Merge(config.width(number), config.side(number)) for number in range(len(config.depths) - 1)
+        )
         self.norm = nn.LayerNorm(config.features)
 
     def forward(self, image: Tensor) -> Tensor:
         """Features of each patch of the last map, row by row."""
-        x = self.patch_norm(self.patch(image).permute(0, 2, 3, 1))
+        x = self.patch_norm(self.patch(image).flatten(2).transpose(1, 2))
         for number, stage in enumerate(self.stages):
             x = stage(x)
             if number < len(self.merges):
                 x = self.merges[number](x)
-        return self.norm(x).flatten(1, 2)
+        return self.norm(x)
 
 
 def _stage(config: RamPlusConfig, number: int) -> nn.Sequential:
@@ -111,6 +121,17 @@ def _stage(config: RamPlusConfig, number: int) -> nn.Sequential:
         shift = window // 2 if index % 2 and side > window else 0
         blocks.append(Block(config.width(number), config.heads[number], side, window, shift))
     return nn.Sequential(*blocks)
+
+
+def window_order(side: int, window: int, shift: int) -> Tensor:
+    """``(patches,)``: which patch of a map, row by row, stands where before the attention.
+
+    The place in a window leads, then come the windows, row by row. The map is shifted up and to the left
+    first; what leaves it comes in again on the other side.
+    """
+    count = side // window
+    place = torch.arange(side * side).view(side, side).roll((-shift, -shift), (0, 1))
+    return place.view(count, window, count, window).permute(1, 3, 0, 2).flatten()
 
 
 def relative_positions(window: int) -> Tensor:

@@ -10,7 +10,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from infinity_assets.models.ram_plus.config import TINY
 from infinity_assets.models.ram_plus.network import RamPlus
-from infinity_assets.models.ram_plus.swin import Merge, Swin, WindowAttention
+from infinity_assets.models.ram_plus.swin import Merge, Swin, WindowAttention, window_order
 
 HEADS, WIDTH, SIDE, WINDOW = 2, 8, 8, 4
 
@@ -31,7 +31,8 @@ def test_windows_see_what_they_should(shift):
     layer = WindowAttention(WIDTH, HEADS, SIDE, WINDOW, shift)
     torch.nn.init.normal_(layer.bias)
     x = torch.randn(3, SIDE, SIDE, WIDTH)
-    given = layer(x)
+    order = window_order(SIDE, WINDOW, shift)
+    given = layer(x.flatten(1, 2)[:, order])[:, order.argsort()].view_as(x)
     rolled = torch.roll(x, (-shift, -shift), (1, 2))
     regions = published_mask(shift) if shift else torch.zeros(SIDE, SIDE)
     out = torch.zeros_like(x)
@@ -54,9 +55,10 @@ def test_windows_see_what_they_should(shift):
 def test_patches_merge_in_the_published_order():
     """Another order of the four would feed every weight the wrong number."""
     x = torch.randn(2, 6, 6, 4)
-    layer = Merge(4)
+    layer = Merge(4, 6)
     four = torch.cat([x[:, 0::2, 0::2], x[:, 1::2, 0::2], x[:, 0::2, 1::2], x[:, 1::2, 1::2]], -1)
-    assert torch.allclose(layer(x), layer.reduction(layer.norm(four)), atol=1e-6)
+    merged = layer.reduction(layer.norm(four))
+    assert torch.allclose(layer(x.flatten(1, 2)), merged.flatten(1, 2), atol=1e-6)
 
 
 def test_descriptions_are_mixed_for_each_picture_as_one_by_one():
