@@ -159,6 +159,7 @@ def publish(
     references: Mapping[str, frozenset[str]] | None = None,
     data_version: str | None = None,
     further_checks: Sequence[CheckResult] = (),
+    beside: bool = False,
 ) -> StageResult:
     """Audit the staged shards against the stage's contract, then commit them.
 
@@ -174,6 +175,7 @@ def publish(
         references: sets of ids that the contract's ``reference`` checks look up, by name.
         data_version: see :meth:`Transaction.commit`.
         further_checks: results beside those of the contract; a failed blocking one counts like them.
+        beside: see :meth:`Transaction.commit`.
 
     Raises:
         CriticalCheckFailed: if a blocking check fails; nothing is committed then.
@@ -199,6 +201,7 @@ def publish(
         made_by=made_by or code_version(transaction.spec.version),
         notes={**(notes or {}), "rows_in": rows_in, "contract": contract.hash},
         data_version=data_version,
+        beside=beside,
     )
     kept = [i for s in shards for i in s.stats.get("kept", [])][:EXAMPLES]
     dropped = [i for s in shards for i in s.stats.get("dropped", [])][:EXAMPLES]

@@ -239,6 +239,7 @@ class Transaction:
         made_by: str = "",
         notes: Mapping[str, Any] | None = None,
         data_version: str | None = None,
+        beside: bool = False,
     ) -> tuple[Published, bool]:
         """Publish exactly these shards, in this order.
 
@@ -247,9 +248,11 @@ class Transaction:
             inputs: names and data versions of what was read.
             made_by: code version of the stage; like the run it stands with the shards that are new.
             data_version: where content is more than the rows (``images``); computed from the rows otherwise.
+            beside: whether the table is read shard by shard beside that from which it is made. Then equal
+                content is written too where its shards are others: those of before have no partner any more.
 
         Returns:
-            The published version, and whether it is new: equal content commits nothing.
+            The published version, and whether its content is new: equal content commits nothing.
 
         Raises:
             CommitConflict: if another run published this partition meanwhile.
@@ -258,7 +261,9 @@ class Transaction:
         from lance.commit import CommitConflictError
 
         version = data_version or self.data_version(shards)
-        if self.base is not None and self.base.data_version == version:
+        equal = self.base is not None and self.base.data_version == version
+        recut = self.base is not None and [s.key for s in self.base.shards] != [s.key for s in shards]
+        if self.base is not None and equal and not (beside and recut):
             self._assert_unmoved()
             clear_staging(self.store, self.spec, self.partition)
             build_indexes(self.base.dataset(), self.spec, self.base.rows)
@@ -312,7 +317,7 @@ class Transaction:
             notes,
             self.store.storage_options,
         )
-        return published, True
+        return published, not equal
 
     def _assert_unmoved(self) -> None:
         if self._moved():

@@ -59,6 +59,7 @@ def materialize_deduped(platform: Platform, source: str, run_id: str) -> StageRe
         inputs={"unified": unified.data_version, "duplicate_ledger": ledger.notes["decisions"]},
         made_by=code_version(DEDUPED.version, DEDUPED_VERSION),
         notes={"policy": policy, "flips": _flips(transaction, shards, written, ledger, policy)},
+        beside=True,
     )
 
 

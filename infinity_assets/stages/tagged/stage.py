@@ -85,6 +85,7 @@ def materialize_tagged(
             "instructions": _sum(shards, "instructions"),
             **_books(platform, shards, costs),
         },
+        beside=True,
     )
 
 
