@@ -104,7 +104,7 @@ def _run(name: str, folder: Path) -> dict[str, Any]:
         engine = "great_expectations" if name == "great_expectations" else "arrow"
         open_engine(engine)
         if engine == "great_expectations":
-            import_module("infinity_assets.quality.engines.suites")
+            import_module("infinity_assets.quality.engines.loading").load()
         loaded, start = time.process_time() - began, (time.process_time(), time.perf_counter())
         results = audit(_contract(), table.schema, table, Facts(rows), engine=engine)
         failed = {result.name: result.failed_rows for result in results}

@@ -2,32 +2,44 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from infinity_assets.quality.engines.validation import Validation
 from infinity_assets.quality.engines.values import Rows, lengths, markers, resolve
-
-ROWS = "rows"  #: name of the frame whose rows are the table's
 
 #: What of a path stands in a column: ``text`` (as it is), ``there`` (1 or null), ``length``, ``at_least`` and
 #: ``at_most`` (numbers, NaN as the infinity that the bound refuses), ``not_nan`` (null where NaN, and there
 #: alone); or a count of :func:`~infinity_assets.quality.engines.values.markers`.
 Kind = str
-_NULL = pa.scalar(None, pa.float64())
+Part = tuple[Kind, str]  #: kind and path
+_ONE, _NONE = pa.scalar(1, pa.float32()), pa.scalar(None, pa.float32())
 
 
-@dataclass(slots=True)
+@dataclass
 class Suite:
-    """What is expected of one frame."""
+    """What is expected of one frame, which has the columns that this takes and no others."""
 
-    columns: dict[str, tuple[Kind, str]] = field(default_factory=dict)  #: name -> kind and path
+    columns: dict[
+        str, tuple[Part, ...]
+    ]  #: name -> its parts, one below the other; equally many in each column
+    flat: bool = (
+        False  #: whether its rows are the values of a list, in one part; else each part has the table's rows
+    )
     expectations: list[Any] = field(default_factory=list)
     checks: list[int] = field(default_factory=list)  #: the check that each expectation is part of
+
+    @cached_property
+    def held(self) -> Validation:
+        """Tells of each expectation whether it holds."""
+        return Validation(self.expectations, "BOOLEAN_ONLY")
 
 
 class Narrow:
@@ -49,36 +61,36 @@ class Narrow:
                 return resolve(self._batch, path)
             case "there":
                 values, rows = resolve(self._batch, path, flatten_leaf=False)
-                return pc.if_else(pc.is_valid(values), 1.0, _NULL), rows
+                return pc.if_else(pc.is_valid(values), _ONE, _NONE), rows
             case "length":
-                return pa.array(lengths(self._batch, path)), None
+                return pa.array(lengths(self._batch, path), pa.int32()), None
             case "at_least" | "at_most" | "not_nan":
                 values, rows = resolve(self._batch, path)
                 numbers = pc.cast(values, pa.float64())
                 nan = pc.fill_null(pc.is_nan(numbers), False)
                 if kind == "not_nan":
-                    return pc.if_else(nan, _NULL, pc.fill_null(numbers, 0.0)), rows
+                    return pc.if_else(nan, _NONE, _ONE), rows
                 return pc.if_else(nan, -np.inf if kind == "at_least" else np.inf, numbers), rows
         if path not in self._markers:
             self._markers[path] = markers(self._batch, *path.split(" "))
-        return pa.array(self._markers[path][kind]), None
+        return pa.array(self._markers[path][kind], pa.int32()), None
 
 
 class Frames:
     """One chunk under way."""
 
-    def __init__(self, suites: Mapping[str, Suite], key: str) -> None:
+    def __init__(self, suites: Sequence[Suite], key: str) -> None:
         self.suites = suites
         self._key = key
         self._keys: list[pa.Array] = []
-        self._columns: dict[tuple[str, str], list[pa.Array]] = {}
-        self._rows: dict[str, list[Rows]] = {}
+        self._parts: dict[tuple[int, str, int], list[pa.Array]] = defaultdict(list)
+        self._rows: dict[int, list[Rows]] = defaultdict(list)
         self.count = 0  #: rows of the table
-        self._values: dict[str, int] = dict.fromkeys(suites, 0)
+        self._values: dict[int, int] = defaultdict(int)
 
     @property
     def values(self) -> int:
-        """Rows of its longest frame."""
+        """Values of its longest list."""
         return max(self._values.values(), default=0)
 
     @property
@@ -89,21 +101,28 @@ class Frames:
     def add(self, batch: pa.RecordBatch) -> None:
         """Take what the suites look at from a batch."""
         narrow = Narrow(batch)
-        for name, suite in self.suites.items():
-            for column, (kind, path) in suite.columns.items():
-                values, rows = narrow.read(kind, path)
-                self._columns.setdefault((name, column), []).append(values)
-                if rows is not None:  # such a frame has one column
-                    self._rows.setdefault(name, []).append(rows + self.count)
-            self._values[name] += len(values)
+        for at, suite in enumerate(self.suites):
+            for column, parts in suite.columns.items():
+                for place, (kind, path) in enumerate(parts):
+                    values, rows = narrow.read(kind, path)
+                    self._parts[at, column, place].append(values)
+                    if rows is not None:
+                        self._rows[at].append(rows + self.count)
+                        self._values[at] += len(rows)
         self._keys.append(batch.column(self._key))
         self.count += batch.num_rows
 
-    def frame(self, name: str) -> Any:
-        """One frame, as pandas' DataFrame. It can be had once: its columns are given up while it is made."""
-        columns = {c: pa.chunked_array(self._columns.pop((name, c))) for c in self.suites[name].columns}
+    def frame(self, at: int) -> Any:
+        """The frame of a suite, as pandas' DataFrame. It can be had once: columns are given up."""
+        columns = {
+            column: pa.chunked_array([a for i in range(len(parts)) for a in self._parts.pop((at, column, i))])
+            for column, parts in self.suites[at].columns.items()
+        }
         return pa.table(columns).to_pandas(split_blocks=True, self_destruct=True)
 
-    def rows(self, name: str) -> Rows:
-        """The table's row of each value of a flattened frame."""
-        return np.concatenate(self._rows[name])
+    def rows(self, at: int, positions: Rows) -> Rows:
+        """The table's rows of some rows of a suite's frame."""
+        if self.suites[at].flat:
+            found: Rows = np.concatenate(self._rows[at])[positions]
+            return found
+        return positions % self.count

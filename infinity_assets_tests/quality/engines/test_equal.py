@@ -13,6 +13,7 @@ from infinity_assets.errors import AuditFailed
 from infinity_assets.quality.audit import CheckResult, Facts, audit
 from infinity_assets.quality.contract import Contract, load_contract, tables
 from infinity_assets.quality.engines import EngineName, expectations
+from infinity_assets.quality.engines.validation import Validation
 from infinity_assets_tests.quality.test_audit import SCHEMA, Staged
 
 WHEN: list[dict[str, Any]] = [
@@ -111,10 +112,8 @@ def test_more_failing_rows_than_a_report_names_are_all_counted() -> None:
 def test_every_contract_has_its_suites_and_severity_says_what_blocks(name: str) -> None:
     contract = load_contract(name)
     rows = [check for check in contract.checks if isinstance(check, expectations.c.RowCheck)]
-    suites = expectations.suites(rows, declared(name))
-    asked = [
-        (at, e) for suite in suites.values() for at, e in zip(suite.checks, suite.expectations, strict=True)
-    ]
+    suites = expectations.suites(tuple(rows), declared(name))
+    asked = [(at, e) for suite in suites for at, e in zip(suite.checks, suite.expectations, strict=True)]
     assert {at for at, _ in asked} == set(range(len(rows)))
     for at, expectation in asked:
         assert expectation.meta == {"check": rows[at].name}
@@ -125,7 +124,7 @@ def test_a_warning_is_no_critical_expectation() -> None:
     check = expectations.c.Range(
         type="range", name="x", severity="warn", description="", column="score", min=0
     )
-    (suite,) = expectations.suites([check], SCHEMA).values()
+    (suite,) = expectations.suites((check,), SCHEMA)
     assert [e.severity.value for e in suite.expectations] == ["warning"]
 
 
@@ -134,9 +133,9 @@ def test_what_great_expectations_cannot_evaluate_fails_loudly_instead_of_blaming
     import great_expectations.expectations as gxe
     import pandas as pd
 
-    absent = gxe.ExpectColumnValuesToNotBeNull(column="gone")
+    absent = Validation([gxe.ExpectColumnValuesToNotBeNull(column="gone")], "BOOLEAN_ONLY")
     with pytest.raises(AuditFailed, match=r"could not evaluate expect_column_values_to_not_be_null.*gone"):
-        expectations._validate(pd.DataFrame({"there": [1]}), [absent], "BOOLEAN_ONLY")
+        absent.evaluate(pd.DataFrame({"there": [1]}))
 
 
 def declared(name: str) -> pa.Schema:
