@@ -2,10 +2,11 @@
 
 Run: ``python -m benchmarks.passport [--sources N] [--rows N] [--s3]``. The target is for 43 M samples:
 ``--sources 100 --rows 430000``. Rows are drawn, not read. A source has ``unified``, ``images``, ``deduped``,
-``tagged``, ``filtered`` and a ledger with edges into ten others, in shards of 10,000; two plans have a tenth
-of all samples each, and two exports. Warm is a server that has answered before, about other samples; cold is
-one that has not, with the files in the page cache. ``--s3`` asks again through moto's S3 server, for one
-source: its Python takes some milliseconds a request, so what it tells of is requests.
+``tagged``, ``filtered`` and a ledger with edges into ten others, in shards of 10,000, and each stage that
+decides loses some at random; two plans have a tenth of all samples each, and two exports. Warm is a server
+that has answered before, about other samples; cold is one that has not, with the files in the page cache.
+``--s3`` asks again through moto's S3 server, for one source: its Python takes some milliseconds a request, so
+what it tells of is requests.
 """
 
 from __future__ import annotations
@@ -52,6 +53,13 @@ FILE_LINES: Final = 10_000
 POLICY: Final = load_policy(None)  #: whose limits a passport tells
 EDGES: Final = 20  #: one sample in so many has an edge to an earlier one
 NEIGHBOURS: Final = 10  #: sources that the edges of a source lead to
+#: Shares that stages lose: (stage, verdict, reason, share). ``tagged`` decides nothing.
+LOST: Final = (
+    (UNIFIED, "quarantine", "missing_image", 0.02),
+    (DEDUPED, "drop", "exact_pair", 0.05),
+    (TAGGED, "keep", None, 0.0),
+    (FILTERED, "drop", "repeated_text", 0.07),
+)
 
 Columns = Mapping[str, Any]
 
@@ -114,10 +122,12 @@ def ask(store: Store, asked: Sequence[str]) -> dict[str, float]:
 
 def told(found: Any, sample_id: str) -> None:
     """A passport that leaves stages out would be fast for nothing."""
-    stages = {step.stage for step in found.steps}
+    stages = [step.stage for step in found.steps]
+    wanted = [spec.name for spec, *_ in LOST]
+    wanted = wanted[: wanted.index(found.ending.stage) + 1] if found.ending.verdict != "keep" else wanted
     limits = [limit for step in found.steps for limit in step.limits]
-    if not {"unified", "deduped", "tagged", "filtered"} <= stages or found.file is None or not limits:
-        raise RuntimeError(f"{sample_id}: only {sorted(stages)}")
+    if stages[: len(wanted)] != wanted or found.file is None or (FILTERED.name in wanted and not limits):
+        raise RuntimeError(f"{sample_id}: only {stages}")
 
 
 def one_lookup(store: Store, sample_id: str) -> None:
@@ -152,8 +162,7 @@ def build_source(store: Store, name: str, ids: pa.Array, neighbours: Sequence[tu
     file = {"file_id": ["records/a.jsonl"], "root": ["records"], "path": ["a.jsonl"], "bytes": [1]}
     publish(store, RAW, name, [filled(RAW, 1, file)], {})
     images = hex_ids(rng, rows)
-    kept = {"verdict": pa.array(["keep"] * SHARD_ROWS)}
-    unified, decided = [], {DEDUPED.name: [], TAGGED.name: [], FILTERED.name: []}  # type: ignore[var-annotated]
+    tables: dict[str, list[pa.Table]] = {spec.name: [] for spec, *_ in LOST}
     pictures, edges = [], []
     places = np.arange(rows)
     measures = pa.array(
@@ -163,22 +172,25 @@ def build_source(store: Store, name: str, ids: pa.Array, neighbours: Sequence[tu
     for start in range(0, rows, SHARD_ROWS):
         part, shown = ids.slice(start, SHARD_ROWS), images.slice(start, SHARD_ROWS)
         count = len(part)
-        own = {k: v.slice(0, count) for k, v in kept.items()} | {"sample_id": part}
-        unified.append(filled(UNIFIED, count, own | said(part, shown, name, start)))
-        pictures.append(
-            filled(IMAGES, count, {"image_id": shown, **{k: v for k, v in own.items() if k != "sample_id"}})
-        )
-        judged = {"policy": pa.array([POLICY.hash] * count)}
-        for spec in (DEDUPED, TAGGED):
-            decided[spec.name].append(filled(spec, count, own))
-        decided[FILTERED.name].append(
-            filled(FILTERED, count, own | judged | {"measures": measures.slice(0, count)})
-        )
+        pictures.append(filled(IMAGES, count, {"image_id": shown, "verdict": ["keep"] * count}))
+        there = part
+        for spec, verdict, reason, share in LOST:
+            lost = rng.random(len(there)) < share
+            own = {"sample_id": there, "verdict": np.where(lost, verdict, "keep").tolist()}
+            if reason:
+                own["reason"] = [reason if gone else None for gone in lost]
+            if spec is UNIFIED:
+                own |= said(part, shown, name, start)
+            if spec is FILTERED:
+                own["policy"] = pa.array([POLICY.hash] * len(there))
+                own["measures"] = measures.slice(0, len(there))
+            tables[spec.name].append(filled(spec, len(there), own))
+            there = there.filter(pa.array(~lost))
         edges.append(edges_of(part, places[start : start + count], neighbours))
-    made = publish(store, UNIFIED, name, unified, {})
+    made = publish(store, UNIFIED, name, tables.pop(UNIFIED.name), {})
     publish(store, IMAGES, name, pictures, {})
-    for spec in (DEDUPED, TAGGED, FILTERED):
-        publish(store, spec, name, decided[spec.name], {UNIFIED.name: made})
+    for spec, *_ in LOST[1:]:
+        publish(store, spec, name, tables[spec.name], {UNIFIED.name: made})
     stats = {"winner_sources": sorted(n for n, _ in neighbours)}
     publish(store, DUPLICATE_LEDGER, name, edges, {}, stats=stats)
 

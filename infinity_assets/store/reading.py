@@ -18,7 +18,7 @@ from infinity_assets.store.shards import TableSpec
 from infinity_assets.store.tables import Store
 
 #: Of indexes, and as much again of what describes the tables.
-CACHE_BYTES: Final = 256 << 20
+CACHE_BYTES: Final = 128 << 20
 KEPT: Final = 1024  #: tables that are kept open
 TAILS: Final = 16_000_000  #: values of id columns that are remembered, 4 bytes each; others are looked up
 DIGITS: Final = 8  #: of hex, which 4 bytes hold: one id in thousands is looked up for nothing
@@ -36,7 +36,8 @@ class _Known:
     """A table as it was last looked at."""
 
     newest: str  #: of its versions
-    stamp: tuple[int, int] | None  #: of their folder, taken before
+    folder: str  #: of its versions
+    stamp: tuple[int, int] | None  #: of that folder, taken before
     table: Published | None
 
 
@@ -63,24 +64,27 @@ class ReadingStore(Store):
 
     def published(self, spec: TableSpec, partition: str) -> Published | None:
         """See :meth:`Store.published`."""
-        folder = self.uri(spec.name, partition).removeprefix(f"{self.root}/")
         key = (spec.name, spec.version, partition)
         with self._lock:
             known = self._kept.get(key)
-        stamp = self.objects.stamp(f"{folder}/_versions")
+        folder = known.folder if known is not None else self._versions_of(spec, partition)
+        stamp = self.objects.stamp(folder)
         if known is not None and stamp is not None and known.stamp == stamp:
             return known.table
-        newest = self.objects.newest(f"{folder}/_versions")
+        newest = self.objects.newest(folder)
         if newest is None:
             return None
         seen = known if known is not None and known.newest == newest else None
         found = seen.table if seen else self._open(spec, partition)
         with self._lock:
-            self._kept[key] = _Known(newest, stamp, found)
+            self._kept[key] = _Known(newest, folder, stamp, found)
             self._kept.move_to_end(key)
             while len(self._kept) > KEPT:
                 self._kept.popitem(last=False)
         return found
+
+    def _versions_of(self, spec: TableSpec, partition: str) -> str:
+        return self.uri(spec.name, partition).removeprefix(f"{self.root}/") + "/_versions"
 
     def _open(self, spec: TableSpec, partition: str) -> Published | None:
         import lance
