@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
 from typing import Final
 
 import dagster as dg
 
+from infinity_assets.sources.freshness import FAIL_AFTER, WARN_AFTER
+
 #: Assets whose freshness is watched: with ``weekly_full_check`` and ``each_morning`` on, both move once a
 #: week at least. Dagster judges an asset as a whole, so this says that something moved, not that everything
-#: did.
+#: did; the dashboard's page of health says it of each source.
 WATCHED: Final = frozenset({"raw", "quality_snapshot"})
-FRESHNESS: Final = dg.FreshnessPolicy.time_window(
-    fail_window=timedelta(days=15), warn_window=timedelta(days=8)
-)
+FRESHNESS: Final = dg.FreshnessPolicy.time_window(fail_window=FAIL_AFTER, warn_window=WARN_AFTER)
 
 MIXED: Final = "mixed"
 

@@ -10,6 +10,7 @@ import polars as pl
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from infinity_assets.marts import figures
+from infinity_assets.marts.freshness import looked_at
 from infinity_assets.marts.links import Addresses
 from infinity_assets.marts.reader import Marts
 from infinity_assets.marts.versions import versions
@@ -81,6 +82,7 @@ def _health(marts: Marts) -> dict[str, Any]:
         "stages": rows["stage"].unique(maintain_order=True).to_list(),
         "sources": sorted(rows["partition"].unique().to_list()),
         "cells": {(row["partition"], row["stage"]): row for row in rows.to_dicts()},
+        "fresh": {row["source"]: row for row in looked_at(marts).to_dicts()},
     }
 
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import shutil
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import polars as pl
 import pytest
 
 from infinity_assets.marts import figures
+from infinity_assets.marts.freshness import freshness, looked_at
 from infinity_assets.marts.publish import publish_quality
 from infinity_assets.marts.reader import Marts
 from infinity_assets.marts.versions import became, versions
@@ -124,3 +126,48 @@ def test_two_versions_tell_what_became_of_each_row(folder, tmp_path):
     every = versions(Marts(newer, beside=folder))
     assert every.filter("changed").select("stage", "partition").rows() == [("filtered", "talks")]
     assert len(every) == len(told)
+
+
+def test_a_source_that_nobody_looked_at_of_late_stands_first(folder, tmp_path):
+    """Lost otherwise: decisions on samples of a source that moved on weeks ago."""
+    copy = shutil.copytree(folder, tmp_path / "later")
+    path = copy / "marts" / "check_results.parquet"
+    results = pl.read_parquet(path)
+    now = datetime(2026, 3, 1, 12, tzinfo=UTC)
+
+    def at(**ago: float) -> pl.Expr:
+        return pl.lit((now - timedelta(**ago)).isoformat(timespec="seconds"))
+
+    def of(source: str, stage: str) -> pl.Expr:
+        return (pl.col("partition") == source) & (pl.col("stage") == stage)
+
+    results.with_columns(
+        checked_at=pl.when(of("talks", "raw"))
+        .then(at(days=16))
+        .when(of("scenes", "raw"))
+        .then(at(days=9))
+        .when(of("scenes", "filtered"))
+        .then(at(days=10))
+        .otherwise(at(hours=1))
+    ).write_parquet(path)
+    marts = Marts(copy)
+    found = freshness(marts, now)
+    rows = {row["source"]: row for row in found.to_dicts()}
+    assert found["source"].to_list()[:2] == ["talks", "scenes"]
+    assert [(rows[s]["state"], rows[s]["days"], rows[s]["waits"]) for s in ("talks", "scenes")] == [
+        ("failed", 16, False),
+        ("look", 9, True),
+    ]
+    others = [row for name, row in rows.items() if name not in {"talks", "scenes"}]
+    assert others and all(row["state"] == "ok" and not row["waits"] for row in others)
+    results.filter(~of("talks", "raw")).write_parquet(path)
+    gone = freshness(Marts(copy), now, ["talks"]).row(0, named=True)
+    assert (gone["state"], gone["days"], gone["looked_at"]) == ("failed", None, None)
+
+
+def test_every_source_that_was_read_says_when(marts):
+    """Lost otherwise: an empty column that looks as if nobody ever looked."""
+    rows = looked_at(marts)
+    assert len(rows) > 1
+    assert rows.select("looked_at", "changed_at", "judged_at").null_count().row(0) == (0, 0, 0)
+    assert not rows["waits"].any()

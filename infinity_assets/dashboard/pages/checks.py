@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 
@@ -13,6 +14,7 @@ from infinity_assets.dashboard import charts
 from infinity_assets.dashboard.opened import View
 from infinity_assets.dashboard.shown import counts, linked, plain, table
 from infinity_assets.marts import figures
+from infinity_assets.marts.freshness import freshness
 from infinity_assets.preview.pages import printable
 
 IDS = 5  #: of a failing check
@@ -30,6 +32,7 @@ def checks(view: View) -> None:
             "checks failed": number["failed"],
             "to look at": number["look"],
             "passed": number["passed"],
+            "stale sources": _stale(view),
         }
     )
     if failed.is_empty():
@@ -46,6 +49,12 @@ def checks(view: View) -> None:
                 "passed", "blocking", "stage", "name", "partition", "engine", "failed_rows", "told", "address"
             )
         )
+
+
+def _stale(view: View) -> int:
+    """Sources that the page of health shows first."""
+    fresh = freshness(view.marts, datetime.now(UTC), view.sources)
+    return len(fresh.filter((pl.col("state") == "failed") | pl.col("waits")))
 
 
 def _heat(view: View, rows: pl.DataFrame, across: str) -> alt.Chart:

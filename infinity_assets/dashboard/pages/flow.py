@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 import polars as pl
 import streamlit as st
 
@@ -9,6 +11,7 @@ from infinity_assets.dashboard import charts
 from infinity_assets.dashboard.opened import View
 from infinity_assets.dashboard.shown import linked, plain, table
 from infinity_assets.marts import figures
+from infinity_assets.marts.freshness import FAIL_AFTER, WARN_AFTER, freshness
 
 
 def health(view: View) -> None:
@@ -20,6 +23,22 @@ def health(view: View) -> None:
     st.altair_chart(charts.health(plain(rows)))
     with st.expander("As a table"):
         table(rows.drop("place"), shares=("kept_share",), partition="source", kept_share="kept, share")
+    st.subheader("How fresh each source is")
+    st.caption(
+        f"A source that was not looked at for {WARN_AFTER.days} days is worth a look, after {FAIL_AFTER.days}"
+        " it is stale. One that waits changed upstream after its samples were last judged. Times are UTC."
+    )
+    fresh = linked(
+        freshness(view.marts, datetime.now(UTC), view.sources),
+        lambda row: view.link.rows("raw", row["source"]),
+    )
+    table(
+        fresh,
+        days="days ago",
+        looked_at="looked at upstream",
+        changed_at="changed upstream",
+        judged_at="samples judged",
+    )
 
 
 def funnel(view: View) -> None:
