@@ -17,6 +17,7 @@ from importlib import import_module
 from typing import Any
 
 from infinity_assets.sharding.plan import Task, open_plan
+from infinity_assets.store.memory import release_memory
 from infinity_assets.store.objects import Objects
 
 #: How a worker process ends whose shard raised an error, after it printed it; any other code is a death.
@@ -53,6 +54,8 @@ def run_task(root: str, task: Task) -> None:
         function(root, task.key, task.payload)
     except TimeoutError as error:
         raise RuntimeError(f"shard {task.key}: {error}; is the store or the source reachable?") from error
+    finally:
+        release_memory()
 
 
 def main(argv: list[str]) -> int:

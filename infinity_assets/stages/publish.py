@@ -18,6 +18,7 @@ from infinity_assets.quality.contract import load_contract
 from infinity_assets.quality.drift import drift
 from infinity_assets.quality.engines import EngineName
 from infinity_assets.stages.verdicts import DROP, KEEP, QUARANTINE
+from infinity_assets.store.memory import release_memory
 from infinity_assets.store.tables import Published, Shard, Store, Transaction
 
 EXAMPLES = 5
@@ -188,6 +189,7 @@ def publish(
         staged = previews.enter_context(transaction.preview(shards))
         part = None if fresh is None else previews.enter_context(transaction.preview(fresh))
         audited = audit(contract, transaction.spec.schema, staged, facts, part, engine=engine)
+    release_memory()
     now = count(shards, rows_in)
     shares = drift(contract, _shares(transaction.base), _as_shares(now, notes or {}))
     checks = (*audited, *shares, *further_checks)

@@ -14,6 +14,8 @@ from typing import Any
 
 #: Imported at its top, used by expectations that no contract has: 1 CPU-second and 75 MB of the whole.
 SPARED = ("altair", "scipy.stats")
+#: Clouds from which it could read, and does without where they are not installed.
+ABSENT = ("boto3", "botocore", "google.api_core", "google.auth", "google.cloud", "google.oauth2")
 
 
 @cache
@@ -22,7 +24,7 @@ def load() -> None:
     collects = gc.isenabled()
     gc.disable()  # it would look again and again at classes of which none ever goes: a third of the time
     try:
-        with _deferred(SPARED), warnings.catch_warnings():
+        with _deferred(SPARED), _absent(ABSENT), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of its own dependencies, about each other
             import_module("great_expectations.expectations")
     finally:
@@ -48,6 +50,19 @@ def _deferred(names: tuple[str, ...]) -> Iterator[None]:
             parent, _, child = name.rpartition(".")
             if parent and vars(sys.modules[parent]).get(child) is module:
                 delattr(sys.modules[parent], child)
+
+
+@contextmanager
+def _absent(names: tuple[str, ...]) -> Iterator[None]:
+    """To whoever imports these modules meanwhile they are not installed, unless they are loaded already."""
+    hidden = [name for name in names if name not in sys.modules]
+    sys.modules.update(dict.fromkeys(hidden))  # type: ignore[arg-type]
+    try:
+        yield
+    finally:
+        for name in hidden:
+            if name in sys.modules and sys.modules[name] is None:
+                del sys.modules[name]
 
 
 class _Deferred(ModuleType):
