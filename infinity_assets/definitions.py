@@ -13,6 +13,7 @@ from infinity_assets.automation import schedules, sensors
 from infinity_assets.automation.alerts import failed_checks_alert
 from infinity_assets.automation.benchmarks import benchmarks_read
 from infinity_assets.automation.mornings import each_morning
+from infinity_assets.automation.pools import pools_known
 from infinity_assets.automation.reaper import reap_jobs
 from infinity_assets.automation.retention import retention, weekly_retention
 from infinity_assets.automation.tail import automated, mixes_follow
@@ -60,6 +61,9 @@ def platform_defs(platform: Platform, listener: Listener = nobody) -> dg.Definit
     sources = source_partitions(platform.catalogue)
     benchmarks = benchmark_partitions(benchmarks_in(platform.catalogue))
     training_stages = training_stage_partitions()
+    steps = (tagging_step(platform), synthesis_step(platform), scoring_step(platform))
+    tagging, synthesis, scoring = steps
+    pools = sorted({step.pool for step in steps if step is not None})
     links = Links(platform.settings.preview_url, platform.settings.dashboard_url)
     described = jobs.on_kubernetes(sources) if platform.settings.kubernetes else {}
     by_name = {job.name: described.get(job.name, job) for job in jobs.ALL}
@@ -71,10 +75,10 @@ def platform_defs(platform: Platform, listener: Listener = nobody) -> dg.Definit
                 unified_assets(sources),
                 duplicate_ledger_assets(sources),
                 deduped_assets(sources),
-                tagged_assets(sources, tagging_step(platform)),
+                tagged_assets(sources, tagging),
                 tag_associations_assets(),
-                synthesized_assets(sources, synthesis_step(platform)),
-                scored_assets(sources, scoring_step(platform)),
+                synthesized_assets(sources, synthesis),
+                scored_assets(sources, scoring),
                 benchmark_fingerprints_assets(benchmarks),
                 filtered_assets(sources),
                 mixed_assets(training_stages),
@@ -97,6 +101,7 @@ def platform_defs(platform: Platform, listener: Listener = nobody) -> dg.Definit
             failed_checks_alert(platform.settings),
             benchmarks_read(platform, benchmarks),
             *([reap_jobs()] if platform.settings.kubernetes else []),
+            *([pools_known(pools)] if pools else []),
         ],
         resources=resources(platform, listener),
         # The default starts a process for each step: 1.6 s of wall and 1.5 s of CPU before any work.

@@ -22,7 +22,8 @@ IN_PROCESS: Mapping[str, Any] = {
 }
 
 #: Where nothing else is said: no telemetry, no welcome dialog, few runs at a time (each may use every core),
-#: no slot kept by a dead run, no retry that repeats a failed check.
+#: no slot kept by a dead run, no retry that repeats a failed check. A pool counts runs: it is the daemon that
+#: lets them through, one after another. Steps that ask for a place themselves may both get the last one.
 DAGSTER_YAML = """\
 telemetry:
   enabled: false
@@ -31,6 +32,9 @@ nux:
 concurrency:
   runs:
     max_concurrent_runs: 2
+  pools:
+    granularity: run
+    default_limit: 1
 run_monitoring:
   enabled: true
   start_timeout_seconds: 180

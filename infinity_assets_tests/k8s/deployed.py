@@ -16,6 +16,7 @@ import yaml
 from dagster._core.code_pointer import ModuleCodePointer
 from dagster._core.instance import InstanceRef
 from dagster._core.origin import JobPythonOrigin, RepositoryPythonOrigin
+from dagster._core.remote_origin import RegisteredCodeLocationOrigin, RemoteRepositoryOrigin
 
 from infinity_assets.definitions import platform_defs
 from infinity_assets.kubernetes.job import PLAN, RUN
@@ -46,13 +47,25 @@ class Deployment:
     definitions: dg.Definitions
 
     def launch(self, job: str, source: str) -> str:
-        """A run of a job; gives its id."""
+        """Start a run of a job; gives its id."""
+        run_id = self.queue(job, source)
+        self.instance.launch_run(run_id, None)
+        return run_id
+
+    def queue(self, job: str, source: str) -> str:
+        """A run of a job that waits to be started."""
         definition = self.definitions.resolve_job_def(job)
         pointer = ModuleCodePointer("infinity_assets.definitions", "defs", working_directory=None)
         origin = JobPythonOrigin(job, RepositoryPythonOrigin("python", pointer))
         tags = definition.get_tags_for_partition_key(source, None)
-        run = self.instance.create_run_for_job(definition, tags=tags, job_code_origin=origin)
-        self.instance.launch_run(run.run_id, None)
+        there = RemoteRepositoryOrigin(RegisteredCodeLocationOrigin("tests"), "__repository__")
+        run = self.instance.create_run_for_job(
+            definition,
+            tags=tags,
+            job_code_origin=origin,
+            remote_job_origin=there.get_job_origin(job),
+            status=dg.DagsterRunStatus.QUEUED,
+        )
         return run.run_id
 
     def ended(self, run_id: str) -> dg.DagsterRun:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
-import multiprocessing
 from collections.abc import Iterator
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 
 import dagster as dg
@@ -15,14 +16,14 @@ import yaml
 from dagster._core.instance import InstanceRef
 from dagster._core.test_utils import create_run_for_test
 from dagster._daemon.monitoring.run_monitoring import monitor_started_run
+from dagster._daemon.run_coordinator.queued_run_coordinator_daemon import QueuedRunCoordinatorDaemon
 
+from infinity_assets.automation.pools import pools_known
 from infinity_assets.automation.reaper import reap_jobs
 from infinity_assets.definitions import platform_defs
 from infinity_assets.kubernetes.job import RUN
 from infinity_assets.kubernetes.watch import finished
 from infinity_assets.platform import Platform
-from infinity_assets.settings import Settings
-from infinity_assets.sharding.pool import close_pools
 from infinity_assets_tests.conftest import Site, dedupe, ingest, jsonl, picture, talk
 from infinity_assets_tests.k8s.conftest import Here
 from infinity_assets_tests.k8s.deployed import Deployment, deployed
@@ -177,14 +178,6 @@ def test_a_failed_run_tells_of_its_pods_and_the_next_one_goes_on(deployment: Dep
     assert run().success
 
 
-def decide(home: str, settings: Settings, source: str) -> None:
-    """A run in a process of its own: Dagster's records lock each other out between threads."""
-    definitions = platform_defs(Platform(settings))
-    with dg.DagsterInstance.from_ref(InstanceRef.from_dir(home)) as instance:
-        job = definitions.resolve_job_def("decide")
-        assert job.execute_in_process(partition_key=source, instance=instance).success
-
-
 @pytest.fixture
 def with_postgres(deployment: Deployment) -> Iterator[Deployment]:
     """Records in Postgres, as on a cluster: SQLite locks out processes that write at the same time."""
@@ -195,6 +188,8 @@ def with_postgres(deployment: Deployment) -> Iterator[Deployment]:
     home.mkdir()
     config = yaml.safe_load((deployment.site.folder / "dagster" / "dagster.yaml").read_text())
     with postgres(found) as url:
+        del config["run_coordinator"]  # the queue, as on a cluster
+        config["concurrency"] = {"pools": {"granularity": "run", "default_limit": 1}}
         config["storage"] = {"postgres": {"postgres_url": url}}
         (home / "dagster.yaml").write_text(yaml.safe_dump(config))
         with dg.DagsterInstance.from_ref(InstanceRef.from_dir(str(home))) as instance:
@@ -214,21 +209,25 @@ def test_five_sources_at_once_take_their_turns_on_one_gpu(
         ingest(platform, name)
     for name in names:
         dedupe(platform, name)
-    deployment.instance.event_log_storage.set_concurrency_slots("gpu", 1)
-    close_pools()
-    processes = multiprocessing.get_context("forkserver")
-    processes.set_forkserver_preload([__name__])
-    home = str(site.folder / "with_postgres")
-    runs = [processes.Process(target=decide, args=(home, deployment.settings, name)) for name in names]
-    for run in runs:
-        run.start()
-    for run in runs:
-        run.join(240)
-    close_pools()
-    assert [run.exitcode for run in runs] == [0] * 5
+    deployed_now = replace(deployment, definitions=platform_defs(Platform(deployment.settings)))
+    pools_known(["gpu"])(dg.build_sensor_context(instance=deployment.instance))
+    runs = [deployed_now.queue("decide", name) for name in names]
+    daemon = QueuedRunCoordinatorDaemon(interval_seconds=1)
+    nowhere: Any = SimpleNamespace(instance=deployment.instance, create_request_context=lambda: None)
+
+    def over() -> bool:
+        for _ in daemon.run_iteration(nowhere):
+            pass
+        return all(deployment.instance.get_run_by_id(run).is_finished for run in runs)
+
+    deployment.wait_for(over)
+    ended = [deployment.instance.get_run_by_id(run).status for run in runs]
+    assert ended == [dg.DagsterRunStatus.SUCCESS] * 5, deployment.words()
     assert deployment.pods() == 5
     told = [deployment.metadata("tagged", name) for name in names]
     assert all("kubernetes_jobs" in of_source for of_source in told)
-    # Without the pool four pods would wait for the GPU. Dagster asks for a free place and takes it in two
-    # statements, so two runs that come in the same instant may both have it.
-    assert sum("failed_pods" in of_source for of_source in told) <= 1
+    failed = [of_source["failed_pods"].records for of_source in told if "failed_pods" in of_source]
+    assert failed == [], "no pod had to wait for the GPU"
+    records = deployment.instance.get_run_records(dg.RunsFilter(run_ids=runs))
+    times = sorted((record.start_time, record.end_time) for record in records)
+    assert all(later >= earlier for (_, earlier), (later, _) in itertools.pairwise(times)), "one at a time"
