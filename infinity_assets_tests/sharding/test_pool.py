@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
@@ -10,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from infinity_assets.sharding.plan import Plan, Task, open_plan
-from infinity_assets.sharding.pool import run_plan, spread
+from infinity_assets.sharding.pool import MANY, run_plan, spread
 from infinity_assets.store.objects import Objects
 
 #: Shards that write what they were given, and shards that end their worker in every way there is.
@@ -152,3 +153,16 @@ def test_items_keep_their_order_whoever_does_them() -> None:
 def test_what_an_item_raises_is_raised() -> None:
     with pytest.raises(ValueError, match="invalid literal"):
         spread(int, [*map(str, range(100)), "no number"], 2)
+
+
+def test_after_a_large_plan_no_worker_keeps_memory_and_the_next_plan_has_workers(
+    workers: Path, tmp_path: Path
+) -> None:
+    """Idle workers of a large source would hold what the stages after it need."""
+    before = {worker.pid for worker in multiprocessing.active_children()}
+    for plan, count in (("large", MANY), ("small", 1)):
+        tasks = tuple(act(f"{plan}{i}") for i in range(count))
+        run_plan(str(tmp_path), Plan(plan, "part", tasks), workers=1, timeout_s=60, on_death=nothing_dies)
+        assert len(list((tmp_path / "results").glob(f"{plan}*"))) == count
+        idle = {worker.pid for worker in multiprocessing.active_children()} - before
+        assert bool(idle) is (plan == "small")
