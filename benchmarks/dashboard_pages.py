@@ -11,13 +11,13 @@ import time
 
 from streamlit.testing.v1 import AppTest
 
-from infinity_assets.dashboard.pages import PAGES
+from infinity_assets.dashboard.topics import PAGES
 
 
 def draw(path: str) -> None:
     """What AppTest runs: one page of the menu."""
     from infinity_assets.dashboard.opened import open_snapshot  # noqa: PLC0415  (AppTest runs the body alone)
-    from infinity_assets.dashboard.pages import menu  # noqa: PLC0415
+    from infinity_assets.dashboard.topics import menu  # noqa: PLC0415
 
     view = open_snapshot()
     assert view is not None

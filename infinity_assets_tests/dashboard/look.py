@@ -15,7 +15,7 @@ from streamlit.testing.v1 import AppTest
 def draw(path: str) -> None:
     """What AppTest runs: it cannot follow a menu of functions."""
     from infinity_assets.dashboard.opened import open_snapshot
-    from infinity_assets.dashboard.pages import menu
+    from infinity_assets.dashboard.topics import menu
 
     view = open_snapshot()
     if view is not None:

@@ -143,3 +143,9 @@ def test_before_the_first_snapshot_it_says_what_to_do(python, tmp_path):
     """Lost otherwise: a new user in front of an empty page."""
     page = look(python, tmp_path, "checks")["checks"]
     assert page["errors"] == [] and "no snapshot" in page["titles"][0]
+
+
+def test_streamlit_finds_no_pages_but_those_of_the_menu():
+    """Lost otherwise: links to an empty page. It serves a folder ``pages`` to whoever comes to it first."""
+    assert (ROOT / "infinity_assets" / "dashboard" / "app.py").exists()
+    assert not (ROOT / "infinity_assets" / "dashboard" / "pages").exists()

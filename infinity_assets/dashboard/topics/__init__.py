@@ -1,4 +1,8 @@
-"""The pages: each draws a few figures of :mod:`infinity_assets.marts.figures` and decides nothing."""
+"""The pages: each draws a few figures of :mod:`infinity_assets.marts.figures` and decides nothing.
+
+The folder is not called ``pages``: Streamlit would serve its modules as pages of their own, empty ones, to whoever
+comes first and by an address such as ``/versions``.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +10,7 @@ from collections.abc import Callable
 from functools import partial
 
 from infinity_assets.dashboard.opened import View
-from infinity_assets.dashboard.pages import balance, checks, flow, trust, versions
+from infinity_assets.dashboard.topics import balance, checks, flow, trust, versions
 
 Draw = Callable[[View], None]
 
