@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import warnings
 from collections.abc import Mapping
 from typing import Final
 
@@ -13,6 +14,9 @@ from infinity_assets.orchestration import groups
 from infinity_assets.orchestration.model_steps import K8S_CONFIG, run_config
 
 Job = UnresolvedAssetJobDefinition
+
+# The ledger's runs may serve several sources, those of a job that reads one serve that one: as we want it.
+warnings.filterwarnings("ignore", "Asset job .* varying BackfillPolicies", UserWarning)
 
 _READ: Final = ("raw", "images", "unified")
 _COMPARED: Final = ("duplicate_ledger",)

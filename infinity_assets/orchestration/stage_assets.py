@@ -46,6 +46,7 @@ class StageAsset:
     deps: Sequence[dg.AssetDep] = ()
     extra_checks: Sequence[str] = ()
     tags: Mapping[str, str] = field(default_factory=dict)
+    spans_partitions: bool = False  #: one run serves all partitions of a backfill: the first does the work
 
     def spec(self, partitions: dg.PartitionsDefinition | None) -> dg.AssetSpec:
         """The asset as Dagster knows it."""
@@ -119,12 +120,13 @@ def stage_asset(
         can_subset=False,
         op_tags=dict(step.op_tags) if step else None,
         pool=step.pool if step else None,
+        backfill_policy=dg.BackfillPolicy.single_run() if stages[0].spans_partitions else None,
     )
     def materialize(context: dg.AssetExecutionContext) -> Iterator[Any]:
         platform: Platform = getattr(context.resources, PLATFORM)
         listener: Listener = getattr(context.resources, PROGRESS)
         names = [stage.name for stage in stages]
-        partition = context.partition_key if context.has_partition_key else WHOLE
+        partition, *further = _partitions(context)
 
         def tell(phase: str, done: int, total: int) -> None:
             listener(StageEvent(names[-1], partition, "advanced", phase=phase, done=done, total=total))
@@ -139,6 +141,9 @@ def stage_asset(
             jobs = shard_jobs(context, platform.settings, step, names[-1], partition)
             with run_elsewhere(jobs):
                 outputs = compute(run)
+                for another in further:
+                    more = compute(replace(run, partition=another))
+                    outputs = [_with(output, another, one) for output, one in zip(outputs, more, strict=True)]
         except Exception as raised:
             error = raised if isinstance(raised, InfinityError) else trouble(raised) or raised
             seconds = time.perf_counter() - began
@@ -154,12 +159,24 @@ def stage_asset(
         seconds = time.perf_counter() - began
         by_name = {stage.name: stage for stage in stages}
         for output in outputs:
-            _report_others(context, output, links)
             told = replace(output, metadata={**output.metadata, **job_metadata(jobs)})
             yield _materialized(context, by_name[output.asset], told, partition, seconds, links)
+            _report_others(context, output, links)
             listener(StageEvent(output.asset, partition, "finished", seconds, output.result))
 
     return materialize
+
+
+def _partitions(context: dg.AssetExecutionContext) -> list[str]:
+    """Those of a run; of several, which one run of a backfill is to serve, in their order."""
+    if context.has_partition_key:
+        return [context.partition_key]
+    return list(context.partition_keys) if context.has_partition_key_range else [WHOLE]
+
+
+def _with(output: StageOutput, partition: str, another: StageOutput) -> StageOutput:
+    """An output that reports another partition's result, and what that changed, beside its own."""
+    return replace(output, others={**output.others, **another.others, partition: another.result})
 
 
 def _materialized(
@@ -187,7 +204,8 @@ def _materialized(
 def _report_others(context: dg.AssetExecutionContext, output: StageOutput, links: Links) -> None:
     """Record partitions that this run changed beside its own, one by one.
 
-    A run stamps one data version on all that it materializes, so each of these is an event of its own.
+    A run stamps one data version on all that it materializes, so each of these is an event of its own, after
+    that of the run.
     """
     for partition, result in output.others.items():
         event = dg.AssetMaterialization(

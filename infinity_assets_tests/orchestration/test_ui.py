@@ -31,6 +31,8 @@ LAUNCH_BACKFILL = """mutation Fill($p: LaunchBackfillParams!) { launchPartitionB
   __typename ... on LaunchBackfillSuccess { backfillId } ... on PythonError { message } } }"""
 BACKFILL = """query Fill($id: String!) { partitionBackfillOrError(backfillId: $id) {
   ... on PartitionBackfill { status } } }"""
+RUNS = """query Runs($id: String!) { runsOrError(filter: {tags: [{key: "dagster/backfill", value: $id}]}) {
+  ... on Runs { results { status tags { key value } assetSelection { path } } } } }"""
 CHECK_PARTITIONS = """query Checks { assetChecksOrError: assetNodeOrError(assetKey: {path: ["raw"]}) {
   ... on AssetNode { hasAssetChecks partitionStats { numMaterialized numFailed numPartitions } } } }"""
 
@@ -117,6 +119,13 @@ def test_ui_starts_runs_backfills_and_stops(tmp_path):
             return status if status.startswith(("COMPLETED", "FAILED", "CANCELED")) else None
 
         assert wait_for(filled, 300, process) == "COMPLETED_FAILED"  # the broken source, and nothing else
+        runs = ask(RUNS, id=started["backfillId"])["runsOrError"]["results"]
+        by_assets = [sorted(asset["path"][0] for asset in run["assetSelection"]) for run in runs]
+        assert by_assets.count(["images", "raw", "unified"]) == 3
+        comparing = [run for run, names in zip(runs, by_assets, strict=True) if "duplicate_ledger" in names]
+        assert [run["assetSelection"] for run in comparing] == [[{"path": ["duplicate_ledger"]}]], (
+            "alpha and beta were compared once"
+        )
         for name in ("alpha", "beta"):
             assert platform.store.published(FILTERED, name) is not None
         assert platform.store.published(RAW, "broken") is None

@@ -28,6 +28,8 @@ STAGE = StageAsset(
     # By identity on purpose: with an all-partitions mapping, one failing source would leave the ledger
     # unmaterialized for everyone. What it really read, by source and data version, is in its manifest.
     deps=(dg.AssetDep("unified"),),
+    # A backfill compares once for all partitions that are ready: the first one's work is that of the others.
+    spans_partitions=True,
 )
 
 
