@@ -26,7 +26,7 @@ TASKS_PER_WORKER = 200
 
 #: Shards of a plan, for each worker, from which on workers end with the plan: each holds 170 MB that later
 #: stages could use, and the server starts another in half a second.
-MANY = 16
+MANY = 32
 
 #: Items of :func:`spread` below which starting a worker costs more than it saves.
 FEW = 32
