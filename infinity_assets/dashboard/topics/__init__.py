@@ -1,7 +1,7 @@
 """The pages: each draws a few figures of :mod:`infinity_assets.marts.figures` and decides nothing.
 
-The folder is not called ``pages``: Streamlit would serve its modules as pages of their own, empty ones, to whoever
-comes first and by an address such as ``/versions``.
+The folder is not called ``pages``: Streamlit would serve its modules as pages of their own, empty ones, to
+whoever comes first and by an address such as ``/versions``.
 """
 
 from __future__ import annotations
