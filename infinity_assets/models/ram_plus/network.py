@@ -31,11 +31,16 @@ class QueryBlock(nn.Module):
 
     def forward(self, queries: Tensor, tokens: Tensor) -> Tensor:
         """``(batch, tags, query width)``, over ``(batch, tokens, joint)``, to the same."""
-        q, k, v = self.query(queries), self.key(tokens), self.value(tokens)
-        q, k, v = (part.unflatten(-1, (self.heads, -1)).transpose(1, 2) for part in (q, k, v))
-        seen = F.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2)
+        q, k = self._heads(self.query(queries)), self._heads(self.key(tokens))
+        seen = F.scaled_dot_product_attention(q, k, self._heads(self.value(tokens)))
+        seen = seen.transpose(1, 2).flatten(2)
         queries = self.norm1(queries + self.out(seen))
         return self.norm2(queries + self.down(F.gelu(self.up(queries))))
+
+    def _heads(self, x: Tensor) -> Tensor:
+        """``(batch, heads, rows, width of a head)``, a view."""
+        batch, rows, width = x.shape
+        return x.view(batch, rows, self.heads, width // self.heads).transpose(1, 2)
 
 
 class RamPlus(nn.Module):
@@ -72,10 +77,9 @@ class RamPlus(nn.Module):
         Args:
             picture: ``(batch, joint)``, the token of the whole picture.
         """
-        each = self.descriptions.unflatten(0, (-1, self.config.descriptions))  # tags, descriptions, joint
+        sizes = (self.config.tags, self.config.descriptions)
+        each = self.descriptions.view(*sizes, self.config.joint)
         likeness = F.normalize(picture, dim=-1) @ self.descriptions.T
-        weights = (
-            (self.temperature.float().exp() * likeness.float()).unflatten(-1, each.shape[:2]).softmax(-1)
-        )
+        weights = (self.temperature.float().exp() * likeness.float()).view(-1, *sizes).softmax(-1)
         # One product for each tag over the batch: the descriptions are read once for all pictures.
         return torch.bmm(weights.to(each.dtype).transpose(0, 1), each).transpose(0, 1)

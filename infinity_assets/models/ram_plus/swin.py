@@ -6,6 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from infinity_assets.models.ram_plus import window_kernel
 from infinity_assets.models.ram_plus.config import MLP_RATIO, PATCH, RamPlusConfig
 
 #: What attention loses between patches that only a shift brought side by side (as published).
@@ -16,8 +17,8 @@ class WindowAttention(nn.Module):
     """Attention inside windows of a square map, with a learned bias for each relative position.
 
     ``(batch, patches, width)`` to the same, in the order of :func:`window_order`: the heads of all windows
-    then lie side by side for each place in a window, as one dimension of the attention. Nothing is copied to
-    get there, and the bias and the mask of a shifted map are shared by the whole batch.
+    then lie side by side for each place in a window, as one dimension of the attention, so that the bias and
+    the mask of a shifted map are shared by the whole batch and never copied for it.
     """
 
     bias_index: Tensor
@@ -35,19 +36,16 @@ class WindowAttention(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Attend within each window."""
-        # Three products: out of one, windows and heads would not lie side by side.
-        parts = zip(self.qkv.weight.chunk(3), self.qkv.bias.chunk(3), strict=True)
-        q, k, v = (self._heads(F.linear(x, weight, bias)) for weight, bias in parts)
+        qkv = self.qkv(x)
         bias = self.bias[self.bias_index].permute(2, 0, 1).unsqueeze(0)  # 1, heads, patches, patches
-        mask = (bias + self.apart.to(bias.dtype).unsqueeze(1)).expand(self.windows, -1, -1, -1)
-        out = F.scaled_dot_product_attention(q, k, v, mask.flatten(0, 1).unsqueeze(0))
+        mask = (bias + self.apart.to(bias.dtype).unsqueeze(1)).expand(self.windows, -1, -1, -1).flatten(0, 1)
+        patches, head = mask.shape[-1], x.shape[-1] // self.heads
+        if window_kernel.fits(qkv, patches, head):
+            return self.proj(window_kernel.window_attention(qkv, mask, self.heads))
+        # -> batch, windows x heads, patches of a window, width of a head
+        q, k, v = (part.reshape(len(x), patches, -1, head).transpose(1, 2) for part in qkv.chunk(3, -1))
+        out = F.scaled_dot_product_attention(q, k, v, mask.unsqueeze(0))
         return self.proj(out.transpose(1, 2).reshape(x.shape))
-
-    def _heads(self, x: Tensor) -> Tensor:
-        """``(batch, windows x heads, patches of a window, width of a head)``, a view."""
-        batch, patches, width = x.shape
-        heads = self.windows * self.heads
-        return x.view(batch, patches // self.windows, heads, width // self.heads).transpose(1, 2)
 
 
 class Block(nn.Module):
@@ -104,7 +102,10 @@ class Swin(nn.Module):
 
     def forward(self, image: Tensor) -> Tensor:
         """Features of each patch of the last map, row by row."""
-        x = self.patch_norm(self.patch(image).flatten(2).transpose(1, 2))
+        # A convolution whose steps are as long as its kernel is wide is one product over patches.
+        count = image.shape[-1] // PATCH
+        cut = image.view(-1, 3, count, PATCH, count, PATCH).permute(0, 2, 4, 1, 3, 5).flatten(3).flatten(1, 2)
+        x = self.patch_norm(F.linear(cut, self.patch.weight.flatten(1), self.patch.bias))
         for number, stage in enumerate(self.stages):
             x = stage(x)
             if number < len(self.merges):
