@@ -42,6 +42,7 @@ from infinity_assets.stages.exported.shard import LINES_FILE, RECORDS, read_reco
 from infinity_assets.stages.images.schema import IMAGES
 from infinity_assets.stages.unified.schema import UNIFIED
 from infinity_assets.store.digests import key_of
+from infinity_assets.store.memory import share_arenas
 from infinity_assets.store.tables import Published, Store
 
 SHARD_SAMPLES = 2_500
@@ -147,7 +148,8 @@ def ours(store: Store, tasks: list[Task], cores: list[set[int]]) -> float:
 
 
 def _work(root: str, tasks: list[Task], cores: set[int], together: Barrier) -> None:
-    import_module("lance")  # loaded before the clock starts, as in the pool, whose workers live on
+    share_arenas(1)  # as in the pool, whose workers live on: Lance is loaded before the clock starts
+    import_module("lance")
     pin(cores)
     together.wait()
     for task in tasks:

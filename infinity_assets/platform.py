@@ -21,6 +21,7 @@ from infinity_assets.stages.scored.policy import ScoringPolicy, load_scoring_pol
 from infinity_assets.stages.synthesized.policy import SynthesisPolicy, load_synthesis_policy
 from infinity_assets.stages.synthesized.schema import SYNTHESIZED
 from infinity_assets.stages.tag_associations.policy import AssociationPolicy, load_association_policy
+from infinity_assets.store.memory import share_arenas
 from infinity_assets.store.tables import Store
 from infinity_assets.yaml_file import read_or_refuse
 
@@ -34,6 +35,7 @@ class Platform:
     @cached_property
     def store(self) -> Store:
         """All tables."""
+        share_arenas(2)  # before Lance starts its threads
         return Store(self.settings.store_root)
 
     @cached_property

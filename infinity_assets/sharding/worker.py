@@ -17,7 +17,7 @@ from importlib import import_module
 from typing import Any
 
 from infinity_assets.sharding.plan import Task, open_plan
-from infinity_assets.store.memory import release_memory
+from infinity_assets.store.memory import share_arenas
 from infinity_assets.store.objects import Objects
 
 #: How a worker process ends whose shard raised an error, after it printed it; any other code is a death.
@@ -48,14 +48,13 @@ def run_task(root: str, task: Task) -> None:
         KeyError: if the kind is unknown.
         RuntimeError: for a TimeoutError of the shard's own, which is not that of a hung worker.
     """
+    share_arenas(1)  # before the shard's libraries start threads
     module, name = KINDS[task.kind].split(":")
     function: Callable[[str, str, Any], None] = getattr(import_module(module), name)
     try:
         function(root, task.key, task.payload)
     except TimeoutError as error:
         raise RuntimeError(f"shard {task.key}: {error}; is the store or the source reachable?") from error
-    finally:
-        release_memory()
 
 
 def main(argv: list[str]) -> int:

@@ -19,6 +19,7 @@ from infinity_assets.stages.images.schema import IMAGES, measure_batch, unmeasur
 from infinity_assets.stages.publish import verdict_stats
 from infinity_assets.stages.unified.draft import read_slice
 from infinity_assets.store.digests import key_of
+from infinity_assets.store.memory import release_memory
 from infinity_assets.store.tables import Store, stage_shard
 
 #: Bytes and pictures after which a batch is measured, so that memory holds one batch.
@@ -64,6 +65,8 @@ def run_images(root: str, key: str, payload: Mapping[str, Any]) -> None:
     table = pa.Table.from_batches(batches, schema=IMAGES.schema)
     store = Store(root)
     stage_shard(store, IMAGES, payload["spec"]["name"], key, table, verdict_stats(table, IMAGES.key))
+    del table, batches
+    release_memory()
 
 
 Picture = tuple[str, str, int, bytes | None]  # image id, name, bytes, data (None where over the limit)

@@ -35,6 +35,7 @@ from infinity_assets.stages.unified.text import (
 )
 from infinity_assets.stages.verdicts import KEEP, QUARANTINE
 from infinity_assets.store.digests import key_of
+from infinity_assets.store.memory import release_memory
 from infinity_assets.store.objects import Objects
 from infinity_assets.store.tables import Published, Store
 
@@ -101,6 +102,8 @@ def run_draft(root: str, key: str, payload: Mapping[str, Any]) -> None:
         for table in tables:
             writer.write_table(table)
     Objects(root).put(draft_path(payload["spec"]["name"], key), sink.getvalue().to_pybytes())
+    del tables, sink
+    release_memory()
 
 
 class _Counted:
