@@ -43,7 +43,7 @@ class WindowAttention(nn.Module):
         if window_kernel.fits(qkv, patches, head):
             return self.proj(window_kernel.window_attention(qkv, mask, self.heads))
         # -> batch, windows x heads, patches of a window, width of a head
-        q, k, v = (part.reshape(len(x), patches, -1, head).transpose(1, 2) for part in qkv.chunk(3, -1))
+        q, k, v = (part.reshape(x.shape[0], patches, -1, head).transpose(1, 2) for part in qkv.chunk(3, -1))
         out = F.scaled_dot_product_attention(q, k, v, mask.unsqueeze(0))
         return self.proj(out.transpose(1, 2).reshape(x.shape))
 
