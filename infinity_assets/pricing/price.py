@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import reduce
 from operator import add
 from typing import Any, Final
@@ -14,6 +14,7 @@ import pyarrow as pa
 from infinity_assets.errors import CatalogueError
 from infinity_assets.models.vlm.ask import complete_all
 from infinity_assets.models.vlm.cache import ReplyCache
+from infinity_assets.models.vlm.config import EngineConfig
 from infinity_assets.models.vlm.engines import open_engine
 from infinity_assets.models.vlm.replies import Reply
 from infinity_assets.models.vlm.requests import Request
@@ -42,7 +43,7 @@ class Price:
     estimate: Estimate
     failed: int  #: requests of the sample whose reply cannot be used
     currency: str
-    gpus: int  #: of the engine's own server; 0 where it has none
+    gpus: int  #: of the engine's own server, or of the machine whose speed is given; 0 where there is neither
 
     def as_json(self) -> dict[str, Any]:
         """Figures with their intervals, as JSON values."""
@@ -98,17 +99,29 @@ def price(
     if unknown:
         raise CatalogueError(f"no step {unknown[0]!r} to price; there are: {', '.join(STEPS)}")
     gpus = platform.settings.vllm_gpus if config.engine == "vllm" else 0
+    gpus = config.speed.gpus if config.speed is not None else gpus
     prices = []
     for number, step in enumerate(steps or STEPS):
         with ExitStack() as opened:
             found = STEPS[step](platform, source, engine, samples, seed, opened)
-        estimate = extrapolate(found.spent, found.units, seed + number)
+        spent = [_at_speed(one, config) for one in found.spent]
+        estimate = extrapolate(spent, found.units, seed + number)
         prices.append(Price(step, estimate, found.failed, config.prices.currency, gpus))
     if len(prices) > 1:
         together = reduce(add, (one.estimate for one in prices))
         failed = sum(one.failed for one in prices)
         prices.append(Price("together", together, failed, config.prices.currency, gpus))
     return prices
+
+
+def _at_speed(spent: Spent, config: EngineConfig) -> Spent:
+    """What it would take on the machine whose speed is given; as it is where none is."""
+    if config.speed is None:
+        return spent
+    tokens = spent.prompt_tokens, spent.completion_tokens
+    hours = config.speed.hours(*tokens)
+    cost = config.prices.of_tokens(*tokens) + hours * config.prices.per_hour
+    return replace(spent, machine_hours=hours, cost=cost)
 
 
 def _scoring(

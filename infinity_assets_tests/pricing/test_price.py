@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
+import yaml
 from blake3 import blake3
 from typer.testing import CliRunner
 
@@ -53,6 +54,31 @@ def test_the_interval_holds_what_the_whole_then_costs(site):
         assert told[name]["low"] <= value <= told[name]["high"], (name, value, told[name])
         assert told[name]["low"] < told[name]["high"] < 3 * value
     assert requests > asked and told["gpu_hours"] is None
+
+
+def test_hours_follow_from_a_given_speed_before_there_is_such_a_machine(site):
+    """A sample that a small server answers would tell that server's hours, not those of the one to be hired."""
+    add_uneven(site, 12)
+    with FakeServer(rating()) as server:
+        name_engine(site, server)
+        tagged(site.platform())
+        file = site.catalogue / "engines.yaml"
+        engines = yaml.safe_load(file.read_text())
+        engines["engines"]["scorer"]["prices"] = {"per_million_prompt_tokens": 2.0, "per_hour": 3.0}
+        engines["engines"]["scorer"]["speed"] = {
+            "prompt_tokens_per_s": 100,
+            "completion_tokens_per_s": 10,
+            "gpus": 4,
+        }
+        file.write_text(yaml.safe_dump(engines))
+        (found,) = price(site.platform(), "photos", "scorer", ["scoring"], 12, 7)
+    told = {name: value for name, value in found.as_json().items() if isinstance(value, dict)}
+    hours = (
+        told["requests"]["estimate"] * (100 / 100 + 10 / 10) / 3600
+    )  # a fake reply: 100 tokens read, 10 written
+    assert told["gpu_hours"]["estimate"] == pytest.approx(4 * hours)
+    tokens = told["prompt_tokens"]["estimate"] * 2.0 / 1e6
+    assert told["cost"]["estimate"] == pytest.approx(tokens + 3.0 * hours)
 
 
 def test_command_tells_the_price_as_text_and_as_json(site):

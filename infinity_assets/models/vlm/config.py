@@ -19,11 +19,25 @@ class Prices(BaseModel):
     per_million_completion_tokens: float = Field(default=0.0, ge=0)
     per_hour: float = Field(default=0.0, ge=0)  #: of wall time while requests are at work
 
-    def of_tokens(self, prompt: int, completion: int) -> float:
-        """Price of one reply's tokens."""
+    def of_tokens(self, prompt: float, completion: float) -> float:
+        """Price of tokens, without the hours that they take."""
         return (
             prompt * self.per_million_prompt_tokens + completion * self.per_million_completion_tokens
         ) / 1e6
+
+
+class Speed(BaseModel):
+    """Tokens a second of the machine that is to do the work, with as many requests at once as it takes."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    prompt_tokens_per_s: float = Field(gt=0)  #: pictures' tokens included
+    completion_tokens_per_s: float = Field(gt=0)
+    gpus: int = Field(default=1, ge=1)  #: of the machine
+
+    def hours(self, prompt: float, completion: float) -> float:
+        """How long it reads and writes so many tokens, one after the other."""
+        return (prompt / self.prompt_tokens_per_s + completion / self.completion_tokens_per_s) / 3600
 
 
 class EngineConfig(BaseModel):
@@ -45,6 +59,7 @@ class EngineConfig(BaseModel):
     arguments: tuple[str, ...] = ()  #: ``vllm``: further arguments of the server
     environment: Path = Path(".envs/vllm/bin/python")  #: ``vllm``: Python of the server
     prices: Prices = Prices()
+    speed: Speed | None = None  #: what a price is told by, instead of the time that its sample took
 
     @field_validator("url")
     @classmethod
