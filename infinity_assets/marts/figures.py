@@ -15,6 +15,8 @@ from infinity_assets.marts.reader import Marts
 STRIP: Final = 30  #: last outcomes of a check
 TAGS: Final = 40  #: of the grid of coverage, those with the most samples
 MOVES: Final = 200  #: of drift, the largest
+SCANNED: Final = 1_000_000  #: rows that are looked through for the samples of a bin; takes half a second
+MARKS: Final = 2000  #: of a grid of checks by source: a browser draws more of them too slowly
 
 #: Measures that a model gave, and that lie in ``scored``; the others lie in ``filtered``.
 SCORES: Final = frozenset({"loss", "formatting", "relevance", "visual_dependency", "image_correspondence"})
@@ -100,14 +102,18 @@ def check_heat(marts: Marts, sources: Some = (), runs: int = STRIP, names: int =
 
 
 def check_sources(marts: Marts, sources: Some = (), names: int = 40) -> pl.DataFrame:
-    """Checks of contracts by partition, as they last were; the checks that fail in most partitions first."""
+    """Checks of contracts by partition, as they last were; the checks that fail in most partitions first.
+
+    As many checks as give ``MARKS`` cells, eight at least and ``names`` at most.
+    """
     query, values = _last_checks(sources)
     return marts.select(
         f"""
         with last as (select *, stage || ' · ' || name as "check" from ({query}) where engine <> 'dbt'),
         shown as (
           select "check" from last group by "check"
-          order by count(*) filter (not passed) desc, "check" limit {names:d}
+          order by count(*) filter (not passed) desc, "check"
+          limit (select greatest(8, least({names:d}, {MARKS:d} // count(distinct partition))) from last)
         )
         select "check", engine, stage, name, partition, passed, blocking, failed_rows, run_id
         from last semi join shown using ("check") order by "check", partition
@@ -197,29 +203,43 @@ def distribution(marts: Marts, measure: str, sources: Some = ()) -> pl.DataFrame
 def in_bin(
     marts: Marts, measure: str, low: float, high: float, sources: Some = (), rows: int = 50
 ) -> pl.DataFrame:
-    """Samples whose measure lies in a bin, those that were not kept first as far as they are met."""
+    """Samples whose measure lies in a bin, those that were not kept first.
+
+    Every measure of a row lies in one list, so a bin's samples are looked for row by row: in the sources that
+    have most of them, and in their first ``SCANNED`` rows. Where there are more, these are some of them.
+    """
     where, values = _among("source", sources)
     near = 1e-6  # edges are rounded
     edges = [low * (1 - near), max(high, 1e-12) * (1 - near)]
-    if measure in SCORES:
-        return marts.select(
-            f"""
-            select source, sample_id, verdict, reason, s."{measure}"::double as value
-            from filtered join (select sample_id, "{measure}" from scored) s using (sample_id)
-            where {where} and value >= ? and value < ? order by verdict limit {rows:d}
-            """,
-            [*values, *edges],
-            of=["filtered", "scored"],
-        )
-    return marts.select(
+    within = marts.select(
         f"""
-        select source, sample_id, verdict, reason,
-          list_filter(measures, lambda m: m.measure = ?)[1].value::double as value
-        from filtered where {where} and value >= ? and value < ? limit {rows:d}
+        select source, kept + dropped as there from distributions
+        where measure = ? and low >= ? and low < ? and {where} order by there desc, source
         """,
-        [measure, *values, *edges],
-        of=["filtered"],
-    ).sort("verdict", "source", "sample_id")
+        [measure, *edges, *values],
+        of=["distributions"],
+    )
+    before = pl.col("there").cum_sum() - pl.col("there")
+    names = within.filter(before < rows)["source"].to_list()
+    where, values = _among("source", names or [""])
+    if measure in SCORES:
+        scored = f"""
+            select source, sample_id, "{measure}"::double as value
+            from (from scored where {where} limit {SCANNED:d}) where value >= ? and value < ? limit {rows:d}
+        """
+        query = f"""
+            select source, sample_id, verdict, reason, value
+            from filtered join ({scored}) using (source, sample_id) where {where}
+        """
+        found = marts.select(query, [*values, *edges, *values], of=["filtered", "scored"])
+    else:
+        query = f"""
+            select source, sample_id, verdict, reason,
+              list_filter(measures, lambda m: m.measure = ?)[1].value::double as value
+            from (from filtered where {where} limit {SCANNED:d}) where value >= ? and value < ? limit {rows:d}
+        """
+        found = marts.select(query, [measure, *values, *edges], of=["filtered"])
+    return found.sort("verdict", "source", "sample_id")
 
 
 def coverage(marts: Marts, sources: Some = (), tags: int = TAGS) -> pl.DataFrame:

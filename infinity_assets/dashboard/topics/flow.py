@@ -91,7 +91,9 @@ def distributions(view: View) -> None:
     chosen = [point["low"] for point in event["selection"].get("bar", []) if "low" in point]
     dropped = bins.filter(pl.col("dropped") > 0)
     low = chosen[0] if chosen else (dropped if len(dropped) else bins)["low"][-1]
-    high = bins.row(by_predicate=pl.col("low") == low, named=True)["high"]
+    bin_ = bins.row(by_predicate=pl.col("low") == low, named=True)
+    high, there = bin_["high"], bin_["kept"] + bin_["dropped"]
     st.subheader(f"Samples from {low:g} to below {high:g}" if high else "Samples at 0")
     rows = figures.in_bin(view.marts, measure, low, high, view.sources)
+    st.caption(f"{len(rows):,} of {there:,} samples of this bin.")
     table(linked(rows, lambda row: view.link.row(row["source"], row["sample_id"])))
