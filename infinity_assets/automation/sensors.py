@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 
 import dagster as dg
 
-from infinity_assets.automation.busy import busy_partitions
+from infinity_assets.automation.busy import backfills_under_way, busy_partitions
 from infinity_assets.orchestration.jobs import CONVERGE, DECIDE, SCORE, SYNTHESIZE, Job
 from infinity_assets.platform import Platform
 from infinity_assets.sources.catalogue import read_catalogue
@@ -51,6 +51,8 @@ def converge(
         from infinity_assets.stages.scored.inputs import moved as scores_moved
         from infinity_assets.stages.synthesized.inputs import moved as synthesis_moved
 
+        if backfills_under_way(context.instance):
+            return dg.SkipReason("a backfill is under way, and decides itself what it compared")
         busy = busy_partitions(context.instance)
         requests = []
         for name in sources.get_partition_keys():

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 
 import dagster as dg
 import pytest
+from dagster._core.execution.backfill import BulkActionStatus, PartitionBackfill
 
 from infinity_assets.automation.sensors import difference
 from infinity_assets.definitions import platform_defs
@@ -54,6 +55,10 @@ def test_converge_asks_for_the_sources_whose_ledger_changed_under_them(platform)
         assert requests == []
         assert "1 in progress" in said
         instance.delete_run(busy.run_id)
+        backfill = PartitionBackfill("b", BulkActionStatus.REQUESTED, False, {}, 0.0)
+        instance.add_backfill(backfill)
+        assert ask(definitions, instance)[0] == [], "its last wave decides beta"
+        instance.update_backfill(backfill.with_status(BulkActionStatus.COMPLETED_SUCCESS))
 
         run(definitions, instance, "decide", "beta")
         (request,), _ = ask(definitions, instance)
