@@ -128,12 +128,13 @@ class Judge:
         witness = first = candidate
         if witness:
             start = time.process_time()
-            first = witness = relation(left.signature, right.signature).relation == "same"
+            looked = relation(left.signature, right.signature)
+            first = witness = looked.placement is not None
             self._spent["first_look"].append(time.process_time() - start)
-        if witness:
+        if candidate and looked.placement is not None:
             start = time.process_time()
             pictures = closeup(pair.left, Limits()), closeup(pair.right, Limits())
-            witness = closer(*pictures).relation == "same"
+            witness = closer(*pictures, looked.placement).relation == "same"
             self._spent["second_look"].append(time.process_time() - start)
         alike = _correlation(left.signature, right.signature)
         joined = {

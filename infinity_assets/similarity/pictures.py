@@ -10,7 +10,7 @@ The limits were chosen on the tune half of the labelled pairs of ``benchmarks/du
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from infinity_assets.similarity.evidence import EARLY_PIXELS, Evidence, examine
@@ -25,13 +25,13 @@ from infinity_assets.similarity.signature import Signature, unpack
 PHASH_RADIUS = 10
 
 #: Raised when the same pictures get another relation.
-WITNESS_VERSION = 8
+WITNESS_VERSION = 9
 
 Relation = Literal["same", "variant", "different"]
 
 #: Of the first look: it passes what may be the same.
 FIRST_CORRELATION = 0.82
-FIRST_EDGES = 14.0
+FIRST_EDGES = 8.0
 FIRST_COLOUR = 6.5
 FIRST_CONTAINED = 0.94
 
@@ -52,7 +52,6 @@ COLOUR = 12.0
 STRUCTURE = 42.0  #: a window that differs by so much, and so many times more than is usual in the picture
 TIMES_USUAL = 2.2
 USUAL_FLOOR = 8.0
-USUAL = 60.0  #: structure differs throughout
 
 #: In a sparse picture, nearly all of which has no slope, one mark laid upon another proves little: there a
 #: crop is believed up to a tenth of each axis, and where all of it lies in the whole; and black is no grey.
@@ -77,6 +76,8 @@ class Comparison:
 
     relation: Relation
     score: float  #: likeness from 0 to 1; what decides is ``relation``
+    placement: Placement | None = field(default=None, compare=False)
+    """Where b lies in a, of the ``same`` of the first look: where the second one starts."""
 
 
 DIFFERENT = Comparison("different", 0.0)
@@ -100,7 +101,7 @@ def relation(a: bytes, b: bytes) -> Comparison:
         return Comparison("different", _score(seen))
     edges = min(seen.lost, seen.added)
     if seen.slope > LEAST_SLOPE and edges < FIRST_EDGES and seen.recoloured < FIRST_COLOUR:
-        return Comparison("same", _score(seen))
+        return Comparison("same", _score(seen), seen.placement if a <= b else seen.placement.inverse())
     if edges < VARIANT_EDGES and (seen.grey or seen.flat > DRAWN) and _unmoved(seen.placement):
         return Comparison("variant", _score(seen))
     return Comparison("different", _score(seen))
@@ -116,20 +117,23 @@ def relations(pairs: Iterable[tuple[bytes, bytes]]) -> list[Comparison]:
     return [relation(a, b) for a, b in pairs]
 
 
-def closer(a: Signature, b: Signature) -> Comparison:
-    """The second look, by close-ups; symmetric. Gives ``same`` or ``different``.
+def closer(a: Signature, b: Signature, start: Placement) -> Comparison:
+    """The second look, by close-ups; symmetric but for rounding. Gives ``same`` or ``different``.
 
     Args:
         a: a close-up of a picture, with planes larger than those of a stored signature.
         b: another one.
+        start: where b lies in a, from the first look.
     """
-    first, second = sorted((a, b), key=_order)
-    early = examine(first, second, most=EARLY_PIXELS)
+    first, second = a, b
+    if _order(b) < _order(a):
+        first, second, start = b, a, start.inverse()
+    early = examine(first, second, EARLY_PIXELS, start)
     if early is None:
         return DIFFERENT
     if early.correlation <= EARLY_CORRELATION or min(early.lost, early.added) >= EARLY_EDGES:
         return Comparison("different", _score(early))
-    seen = examine(first, second, start=early.placement)
+    seen = examine(first, second, None, early.placement)
     if seen is None:
         return DIFFERENT
     same = (
@@ -137,7 +141,6 @@ def closer(a: Signature, b: Signature) -> Comparison:
         and seen.placement.contained > CONTAINED
         and min(seen.lost, seen.added) < EDGES_BOTH
         and not _changed(seen)
-        and seen.usual < USUAL
         and seen.recoloured < COLOUR
         and (seen.flat <= SPARSE or _little_done(seen))
     )

@@ -31,10 +31,19 @@ FRAMES_AGREE = 0.97
 #: Correlation of the coarse pictures, or of one with the other's negative, below which they are others. Of
 #: the tune half's same pairs it is .86 at least; of a third of the others within the radius it is less.
 LEAST_COARSE = 0.8
+LEAST_START = 0.7  #: the same before anything is refined
+STARTS = 1  #: that are refined, the likeliest
 
-#: Steps below are not worth another one: 0.01 pixels of a picture 100 pixels wide.
-LEAST_STEP = 2e-4
-LEAST_COARSE_STEP = 2e-3  #: of pictures that are only to choose a start by
+#: Steps below are not worth another one, in pixels of b.
+LEAST_STEP = 0.03
+
+#: How far a placement may be from the frames' agreeing for that to be tried as well, and how many times as
+#: much the frames may leave unexplained.
+NEARLY, AS_WELL = 0.05, 1.05
+
+#: Pixels by which a picture is laid upon another; with so few nothing can be said.
+MARKS = 4_000
+LEAST_MARKS = 30
 
 #: Largest scale, or its inverse. A crop of a tenth from both ends of an axis leaves 0.8.
 MOST_SCALE = 1.35
@@ -59,6 +68,12 @@ class Placement:
             made[axis, 2] = (shift + 1 - scale) * size_a / 2 + step / 2 - 0.5
         return made
 
+    def inverse(self) -> Placement:
+        """The map from a to b."""
+        return Placement(
+            1 / self.scale_x, 1 / self.scale_y, -self.shift_x / self.scale_x, -self.shift_y / self.scale_y
+        )
+
     @property
     def contained(self) -> float:
         """Share of the narrower that lies in the wider, over both axes; 1 for any crop."""
@@ -72,19 +87,39 @@ class Placement:
 def place(a: Floats, b: Floats) -> Placement | None:
     """Where b lies in a, both grey from 0 to 255 and of any sizes; None where it lies nowhere."""
     coarse_a, coarse_b = _square(a, COARSE_SIDE), _square(b, COARSE_SIDE)
-    starts = [Placement()]
-    if _line(coarse_a.ravel(), coarse_b.ravel())[2] < FRAMES_AGREE:
-        starts = list(dict.fromkeys(starts + _crops(coarse_a, coarse_b)))
-    refined = [_refine(coarse_a, coarse_b, start, 4, LEAST_COARSE_STEP) for start in starts]
-    best, likeness = max(refined, key=lambda found: found[1])
+    likely = [(_line(coarse_a.ravel(), coarse_b.ravel())[2], Placement())]
+    if likely[0][0] < FRAMES_AGREE:
+        likely += _crops(coarse_a, coarse_b)
+    if max(abs(likeness) for likeness, _ in likely) < LEAST_START:
+        return None
+    marks = _marks(coarse_b)
+    starts = sorted(likely, key=lambda found: -found[0])[:STARTS]
+    best, likeness = max((_refine(coarse_a, marks, at, 4) for _, at in starts), key=lambda found: found[1])
     if abs(likeness) < LEAST_COARSE:  # far below 0, light and dark changed places
         return None
     return refine(a, b, best, 6)
 
 
 def refine(a: Floats, b: Floats, start: Placement, steps: int) -> Placement:
-    """The best of ``steps`` Gauss-Newton steps from ``start``."""
-    return _refine(a, b, start, steps)[0]
+    """The best of ``steps`` Gauss-Newton steps from ``start``, or frame on frame if that is nearly as good.
+
+    Most copies are no crops, and what is blurred lies as well upon something a little larger.
+    """
+    best = _refine(a, _marks(b), start, steps)[0]
+    moved = (best.scale_x - 1, best.scale_y - 1, best.shift_x, best.shift_y)
+    if max(map(abs, moved)) > NEARLY or best == Placement():
+        return best
+    framed = 1 - _likeness(a, b, Placement())
+    return Placement() if framed <= AS_WELL * (1 - _likeness(a, b, best)) else best
+
+
+def _likeness(a: Floats, b: Floats, at: Placement) -> float:
+    """Correlation where the two overlap."""
+    matrix = at.matrix(a.shape, b.shape)
+    inside = within(matrix, a.shape, b.shape)
+    size = (b.shape[1], b.shape[0])
+    laid = cv2.warpAffine(a, matrix, size, flags=SAMPLE, borderMode=cv2.BORDER_REPLICATE)
+    return _line(laid[inside].ravel(), b[inside].ravel())[2]
 
 
 def within(matrix: Floats, a: tuple[int, ...], b: tuple[int, ...]) -> Inside:
@@ -107,26 +142,75 @@ def _span(matrix: Floats, axis: int, size_a: int, size_b: int) -> slice:
     return slice(first, max(first, last + 1))
 
 
-def _refine(
-    a: Floats, b: Floats, start: Placement, steps: int, least: float = LEAST_STEP
-) -> tuple[Placement, float]:
+@dataclass(frozen=True, slots=True)
+class _Marks:
+    """Pixels of a picture by which another is laid upon it: ``(pixels,)`` each."""
+
+    shape: tuple[int, ...]
+    x: Floats  #: columns
+    y: Floats
+    middle_x: Floats  #: the same from -1 to 1
+    middle_y: Floats
+    levels: Floats
+
+
+def _marks(picture: Floats) -> _Marks:
+    """All pixels of a small picture; of a larger one an even choice of all, and one of those with slopes."""
+    rows, columns = picture.shape
+    at: npt.NDArray[np.intp] = np.arange(picture.size)
+    if picture.size > MARKS:
+        steep = np.abs(_slope(picture, 1)) + np.abs(_slope(picture, 0))
+        edges = np.flatnonzero(steep > steep.mean())
+        chosen = np.zeros(picture.size, np.bool_)
+        chosen[edges[:: max(1, len(edges) * 2 // MARKS)]] = True
+        chosen[:: picture.size * 2 // MARKS] = True  # what lies between slopes holds the levels
+        at = np.flatnonzero(chosen)
+    y, x = np.divmod(at, columns)
+    middles = _middles(columns)[x], _middles(rows)[y]
+    return _Marks(picture.shape, x.astype(np.float32), y.astype(np.float32), *middles, picture.ravel()[at])
+
+
+def _inside(marks: _Marks, inside: Inside) -> _Marks:
+    """The marks that lie in some rows and columns."""
+    rows, columns = inside
+    if (rows.start, columns.start, rows.stop, columns.stop) == (0, 0, *marks.shape):
+        return marks
+    at = np.flatnonzero(
+        (marks.y >= rows.start)
+        & (marks.y < rows.stop)
+        & (marks.x >= columns.start)
+        & (marks.x < columns.stop)
+    )
+    columns_of = (marks.x, marks.y, marks.middle_x, marks.middle_y, marks.levels)
+    return _Marks(marks.shape, *(column[at] for column in columns_of))
+
+
+def _refine(a: Floats, b: _Marks, start: Placement, steps: int) -> tuple[Placement, float]:
     """The placement with the highest correlation that was met, and that correlation."""
-    rows, columns = b.shape
-    x, y = _middles(columns), _middles(rows)[:, None]
     at, best, likeness = start, start, -1.0
+    least = LEAST_STEP * 2 / max(b.shape)
+    inside = within(at.matrix(a.shape, b.shape), a.shape, b.shape)
+    marks = _inside(b, inside)
+    if share(inside, b.shape) < 0.5 or len(marks.x) < LEAST_MARKS:
+        return best, likeness
+    slopes = _slope(a, 1), _slope(a, 0)
+    jacobian = np.empty((6, len(marks.x)), np.float32)
+    jacobian[5] = 1
     for _ in range(steps):
         matrix = at.matrix(a.shape, b.shape)
-        inside = within(matrix, a.shape, b.shape)
-        if share(inside, b.shape) < 0.5:
-            break
-        warped = cv2.warpAffine(a, matrix, (columns, rows), flags=SAMPLE, borderMode=cv2.BORDER_REPLICATE)
-        value, target = warped[inside].ravel(), b[inside].ravel()
-        gain, offset, correlation = _line(value, target)
+        x, y = marks.x * matrix[0, 0], marks.y * matrix[1, 1]
+        x += matrix[0, 2]
+        y += matrix[1, 2]
+        value, across, down = (
+            cv2.remap(picture, x[None], y[None], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)[0]
+            for picture in (a, *slopes)
+        )
+        gain, offset, correlation = _line(value, marks.levels)
         if correlation > likeness:
             best, likeness = at, correlation
         if gain <= 0:
             break
-        residual = target - np.float32(gain) * value
+        residual = marks.levels - np.float32(gain) * value
         residual -= np.float32(offset)
         # Pixels that the map does not explain (a watermark, another object) count for little.
         usual = 2 * float(cv2.norm(residual, cv2.NORM_L1)) / len(residual) + 1
@@ -134,13 +218,11 @@ def _refine(
         weight *= weight
         weight += 1
         np.reciprocal(weight, out=weight)
-        jacobian = np.empty((6, len(value)), np.float32)
-        across = _slope(warped, 1, gain * a.shape[1] / 2 / matrix[0, 0])
-        down = _slope(warped, 0, gain * a.shape[0] / 2 / matrix[1, 1])
-        for row, slope in enumerate((across * x, down * y, across, down)):
-            jacobian[row] = slope[inside].ravel()
+        np.multiply(across, np.float32(gain * a.shape[1] / 2), out=jacobian[2])
+        np.multiply(down, np.float32(gain * a.shape[0] / 2), out=jacobian[3])
+        np.multiply(jacobian[2], marks.middle_x, out=jacobian[0])
+        np.multiply(jacobian[3], marks.middle_y, out=jacobian[1])
         jacobian[4] = value
-        jacobian[5] = 1
         weighted = jacobian * weight
         normal = (weighted @ jacobian.T).astype(np.float64)
         diagonal = normal.reshape(-1)[::7]
@@ -161,8 +243,8 @@ def _refine(
     return best, likeness
 
 
-def _slope(picture: Floats, axis: int, scale: float) -> Floats:
-    slope: Floats = cv2.Sobel(picture, cv2.CV_32F, axis, 1 - axis, ksize=1, scale=0.5 * scale)
+def _slope(picture: Floats, axis: int) -> Floats:
+    slope: Floats = cv2.Sobel(picture, cv2.CV_32F, axis, 1 - axis, ksize=1, scale=0.5)
     return slope
 
 
@@ -187,11 +269,12 @@ def _middles(size: int) -> Floats:
     return middles
 
 
-def _crops(a: Floats, b: Floats) -> list[Placement]:
-    """The likeliest crop of either by the other."""
+def _crops(a: Floats, b: Floats) -> list[tuple[float, Placement]]:
+    """The likeliest crop of either by the other, with its correlation."""
     axis, samplers, products, tried = _samplers()
     a, b = a - a.mean(), b - b.mean()
-    found: list[Placement] = []
+    norm = float(np.linalg.norm(a)), float(np.linalg.norm(b))
+    found: list[tuple[float, Placement]] = []
     for wide, narrow in ((a, b), (b, a)):
         # Of each view ``rows @ wide @ columns.T``: its product with the narrow one, its mean and its norm,
         # without the view itself.
@@ -201,12 +284,14 @@ def _crops(a: Floats, b: Floats) -> list[Placement]:
         means = rows.sum(axis=1) @ samplers.sum(axis=1).T / narrow.size
         squares = _flat(np.matmul(rows.transpose(0, 2, 1), rows)) @ products.T
         likeness = common / np.sqrt(np.maximum(squares - narrow.size * means * means, 0) + 1e-3)
-        y, x = np.unravel_index(int(np.argmax(np.where(tried, likeness, -np.inf))), tried.shape)
+        likeness = np.where(tried, likeness, -np.inf)
+        y, x = np.unravel_index(int(np.argmax(likeness)), tried.shape)
         (scale_x, shift_x), (scale_y, shift_y) = axis[x], axis[y]
         if found:  # b is the wide one
             scale_x, shift_x = 1 / scale_x, -shift_x / scale_x
             scale_y, shift_y = 1 / scale_y, -shift_y / scale_y
-        found.append(Placement(scale_x, scale_y, shift_x, shift_y))
+        whole = max(norm[0 if found else 1], 1e-3)
+        found.append((float(likeness[y, x]) / whole, Placement(scale_x, scale_y, shift_x, shift_y)))
     return found
 
 

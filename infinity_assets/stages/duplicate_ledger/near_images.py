@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -35,14 +35,11 @@ PAIRS_AT_ONCE = 4096
 SAME, VARIANT, DIFFERENT = 0, 1, 2
 _RELATIONS = {"same": SAME, "variant": VARIANT, "different": DIFFERENT}
 
-#: What says of two pictures what they are to each other.
-Look = Callable[[tuple[bytes, bytes]], Comparison]
-
 #: Pairs of files that are held at once for their close-ups: some 100 MB of photos.
 CLOSEUPS = 128
 
 
-#: The same of many pairs at once, in this process.
+#: What says of many pairs of pictures what they are to each other.
 Looks = Callable[[Sequence[tuple[bytes, bytes]]], Sequence[Comparison]]
 
 
@@ -263,49 +260,58 @@ def compared(
         :data:`SAME`, :data:`VARIANT` or :data:`DIFFERENT` and the likeness of each pair; how many were new.
     """
     names = list(_PIXELS)
-    asked = pl.DataFrame(
-        {
-            "a0": pixels[later, 0],
-            "a1": pixels[later, 1],
-            "b0": pixels[earlier, 0],
-            "b1": pixels[earlier, 1],
-        }
-    )
     # Which is the later one depends on what else there is; the verdict on two pictures does not.
-    swap = (pl.col("a0") < pl.col("b0")) | ((pl.col("a0") == pl.col("b0")) & (pl.col("a1") < pl.col("b1")))
-    asked = asked.select(
-        *(
-            pl.when(swap).then(pl.col(x)).otherwise(pl.col(y)).alias(x)
-            for x, y in zip(names, ["b0", "b1", "a0", "a1"], strict=True)
-        )
-    )
+    a0, a1, b0, b1 = pixels[later, 0], pixels[later, 1], pixels[earlier, 0], pixels[earlier, 1]
+    swap = (a0 < b0) | ((a0 == b0) & (a1 < b1))
+    one, other = np.where(swap, earlier, later), np.where(swap, later, earlier)
+    values = (pixels[one, 0], pixels[one, 1], pixels[other, 0], pixels[other, 1])
+    asked = pl.DataFrame(dict(zip(names, values, strict=True)))
     known = remembered(memory)
     told = asked.join(known, on=names, how="left", maintain_order="left")
     missing = np.flatnonzero(told["relation"].is_null().to_numpy())
     relation = told["relation"].fill_null(DIFFERENT).to_numpy().copy()
     score = told["score"].fill_null(0.0).to_numpy().copy()
 
-    def look(at: Rows, count: int, read: Callable[[Rows], Sequence[bytes]], by: Looks) -> None:
-        for start in range(0, len(at), count):
-            part = at[start : start + count]
-            pairs = _read_pairs(later[part], earlier[part], read)
-            for i, said in zip(part.tolist(), by(pairs), strict=True):
-                relation[i], score[i] = _RELATIONS[said.relation], said.score
+    def note(at: Rows, said: Sequence[Comparison]) -> None:
+        for i, comparison in zip(at.tolist(), said, strict=True):
+            relation[i], score[i] = _RELATIONS[comparison.relation], comparison.score
 
-    def spreading(by: Look) -> Looks:
-        return lambda pairs: spread(by, pairs, workers)
-
-    look(missing, PAIRS_AT_ONCE, witness.signatures, spreading(relation_of))
-    # A changed digit cannot be seen in a signature: what looks the same there is looked at again.
-    look(missing[relation[missing] == SAME], CLOSEUPS, witness.pictures, spreading(confirm_pair))
+    for part in _parts(missing, PAIRS_AT_ONCE):
+        first = spread(relation_of, _read_pairs(one[part], other[part], witness.signatures), workers)
+        note(part, first)
+        # A changed digit cannot be seen in a signature: what looks the same there is looked at again.
+        same = np.array([i for i, said in enumerate(first) if said.placement is not None], np.int64)
+        same = same[_side_by_side(one[part[same]], other[part[same]])]
+        for few in _parts(same, CLOSEUPS):
+            files = _read_pairs(one[part[few]], other[part[few]], witness.pictures)
+            looked_at = [(*pair, first[i].placement) for pair, i in zip(files, few.tolist(), strict=True)]
+            note(part[few], spread(confirm_pair, looked_at, workers))
     if witness.copies is not None:
-        look(missing[relation[missing] == SAME], CLOSEUPS, witness.pictures, witness.copies)
+        for few in _parts(missing[relation[missing] == SAME], CLOSEUPS):
+            note(few, witness.copies(_read_pairs(one[few], other[few], witness.pictures)))
     others = memory.others(known.join(asked, on=names, how="anti"))
     if len(missing) or len(known) > len(asked) + len(others):
         told = asked.with_columns(relation=relation, score=score)
         kept = pl.concat([told, others]).unique(names, keep="first", maintain_order=True)
         remember(memory.objects, memory.name, _witness_version(memory), {"pairs": kept.to_arrow()})
     return relation, score, len(missing)
+
+
+def _parts(rows: Rows, count: int) -> Iterator[Rows]:
+    return (rows[start : start + count] for start in range(0, len(rows), count))
+
+
+def _side_by_side(a: Rows, b: Rows) -> Rows:
+    """The order of pairs in which those that are connected follow each other: a picture is decoded once."""
+    names, at = np.unique(np.concatenate((a, b)), return_inverse=True)
+    left, right = at.reshape(2, -1)
+    group, before = np.arange(len(names)), np.zeros(0, np.int64)
+    while not np.array_equal(group, before):
+        before = group.copy()
+        least = np.minimum(group[left], group[right])
+        np.minimum.at(group, left, least)
+        np.minimum.at(group, right, least)
+    return np.lexsort((right, left, group[left]))
 
 
 def _read_pairs(

@@ -14,6 +14,7 @@ import cv2
 import numpy as np
 
 from infinity_assets.similarity.pictures import Comparison, closer
+from infinity_assets.similarity.registration import Placement
 from infinity_assets.similarity.signature import Signature
 from infinity_assets.stages.images.decode import check_limits, decode, read_header
 from infinity_assets.stages.images.limits import Limits
@@ -88,7 +89,7 @@ def _enlarged(picture: np.ndarray[Any, np.dtype[np.uint8]]) -> np.ndarray[Any, n
     return larger
 
 
-def confirm_pair(pair: tuple[bytes, bytes]) -> Comparison:
+def confirm_pair(pair: tuple[bytes, bytes, Placement]) -> Comparison:
     """:func:`confirm` within the usual limits, for workers."""
     return confirm(*pair, Limits())
 
@@ -97,10 +98,11 @@ def confirm_pair(pair: tuple[bytes, bytes]) -> Comparison:
 _kept = lru_cache(8)(closeup)
 
 
-def confirm(left: bytes, right: bytes, limits: Limits) -> Comparison:
-    """The second look at two pictures, given as their files' bytes; symmetric.
+def confirm(left: bytes, right: bytes, start: Placement, limits: Limits) -> Comparison:
+    """The second look at two pictures, given as their files' bytes, and where the first one saw the right
+    one in the left one; symmetric.
 
     Raises:
         ImageProblem: if either cannot be decoded.
     """
-    return closer(_kept(left, limits), _kept(right, limits))
+    return closer(_kept(left, limits), _kept(right, limits), start)
