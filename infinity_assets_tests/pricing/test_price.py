@@ -57,7 +57,7 @@ def test_the_interval_holds_what_the_whole_then_costs(site):
 
 
 def test_hours_follow_from_a_given_speed_before_there_is_such_a_machine(site):
-    """A sample that a small server answers would tell that server's hours, not those of the one to be hired."""
+    """A sample that a small server answers tells that server's hours, not those of one to be hired."""
     add_uneven(site, 12)
     with FakeServer(rating()) as server:
         name_engine(site, server)

@@ -110,15 +110,16 @@ class TorchRunner:
         import torch
 
         self._recorded = None  # its memory is free before the next takes some
-        given, warm = pixels.clone(), torch.cuda.Stream(self.device)
-        warm.wait_stream(torch.cuda.current_stream(self.device))
-        with torch.inference_mode(), torch.cuda.stream(warm):
-            for _ in range(2):  # kernels are chosen, compiled and given their work space
-                self.network(given)
-        torch.cuda.synchronize(self.device)
-        graph = torch.cuda.CUDAGraph()
-        with torch.inference_mode(), torch.cuda.graph(graph):
-            logits = self.network(given)
+        with torch.inference_mode(), torch.cuda.device(self.device):
+            given, warm = pixels.clone(), torch.cuda.Stream()
+            warm.wait_stream(torch.cuda.current_stream())
+            with torch.cuda.stream(warm):
+                for _ in range(2):  # kernels are chosen, compiled and given their work space
+                    self.network(given)
+            torch.cuda.synchronize()
+            graph = torch.cuda.CUDAGraph()
+            with torch.cuda.graph(graph):
+                logits = self.network(given)
         return graph, given, logits
 
     def _finish(self, submitted: tuple[Any, Any, int, Any]) -> Logits:

@@ -50,7 +50,9 @@ def window_attention(qkv: Tensor, mask: Tensor, heads: int) -> Tensor:
     """
     out = _like_out(qkv, mask, heads)
     windows = len(mask) // heads
-    _attend[(len(mask), len(qkv))](qkv, mask, out, windows, heads, num_warps=_WARPS, maxnreg=_REGISTERS)
+    grid = (len(mask), len(qkv))
+    with torch.cuda.device_of(qkv):
+        _attend[grid](qkv, mask, out, windows, heads, num_warps=_WARPS, maxnreg=_REGISTERS)
     return out
 
 
