@@ -6,6 +6,7 @@ picture of 30 to 60 KB each, random bytes from a fixed seed) is built in a tempo
 - bare: a loop over ``webdataset.ShardWriter`` with the finished bytes in memory, on one core;
 - one: our shards in one process on one core, reading from the store, hashing and recording included;
 - two: the same shards in two processes, each on a core of its own;
+- bare two: two processes of the bare loop, with half of the members each: what the machine lets two gain;
 - free: one process that may use every core (it reads ahead while it writes); for information.
 
 Processes are pinned because one of ours would otherwise use the second core too, and nothing be left for a
@@ -25,8 +26,9 @@ import statistics
 import tarfile
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from importlib import import_module
+from multiprocessing.process import BaseProcess
 from multiprocessing.synchronize import Barrier
 from pathlib import Path
 
@@ -126,6 +128,28 @@ def bare(members: list[Member], folder: Path) -> float:
     return time.perf_counter() - began
 
 
+def bare_in_two(members: list[Member], folder: Path, cores: list[set[int]]) -> float:
+    """Seconds of two plain ShardWriter loops at once. Forked, so that both have the members in memory."""
+    folder.mkdir()
+    context = multiprocessing.get_context("fork")
+    halves = zip((members[::2], members[1::2]), cores, strict=True)
+    together = context.Barrier(3, timeout=600)
+    workers = [
+        context.Process(target=_write_bare, args=(half, folder / str(i), own, together))
+        for i, (half, own) in enumerate(halves)
+    ]
+    for worker in workers:
+        worker.start()
+    return _timed(workers, together)
+
+
+def _write_bare(members: list[Member], folder: Path, cores: set[int], together: Barrier) -> None:
+    pin(cores)
+    together.wait()
+    bare(members, folder)
+    together.wait()
+
+
 def ours(store: Store, tasks: list[Task], cores: list[set[int]]) -> float:
     """Seconds of writing every shard from the store, by one process for each set of cores."""
     context = multiprocessing.get_context("spawn")
@@ -136,6 +160,11 @@ def ours(store: Store, tasks: list[Task], cores: list[set[int]]) -> float:
     ]
     for worker in workers:
         worker.start()
+    return _timed(workers, together)
+
+
+def _timed(workers: Sequence[BaseProcess], together: Barrier) -> float:
+    """Seconds between the two times that all processes meet."""
     together.wait()
     began = time.perf_counter()
     together.wait()
@@ -216,7 +245,13 @@ def main() -> None:
         lines = pa.table(columns, schema=LINES)
         every = sorted(os.sched_getaffinity(0))
         pin({every[0]})
-        sides = {"bare": [], "one": [{every[0]}], "two": [{c} for c in every[:2]], "free": [set(every)]}
+        sides = {
+            "bare": [],
+            "bare two": [{c} for c in every[:2]],
+            "one": [{every[0]}],
+            "two": [{c} for c in every[:2]],
+            "free": [set(every)],
+        }
         seconds: dict[str, list[float]] = {side: [] for side in sides}
         for number in range(arguments.rounds + 1):
             for side, times in seconds.items():
@@ -225,33 +260,39 @@ def main() -> None:
                 gc.collect()
                 if side == "bare":
                     taken = bare(members, folder)
+                elif side == "bare two":
+                    taken = bare_in_two(members, folder, sides[side])
                 else:
                     tasks = prepare(folder, lines, (unified.version, images.version))
                     taken = ours(store, tasks, sides[side])
                 if number:
                     times.append(taken)
                 print(f"round {number} {side:5} {arguments.samples / taken:8.0f} samples/s")
+        ours_of = ("one", "two", "free")
         wanted = [(key, {"json": record, "jpg": picture}) for key, record, picture in members]
         equal = all(
             sum(a == b for a, b in zip(members_of(root / side), wanted, strict=True)) == len(wanted)
-            for side in seconds
+            for side in ("bare", *ours_of)
         )
-        hashes = [[r.content_hash for r in read_records(root / side)] for side in ("one", "two", "free")]
+        hashes = [[r.content_hash for r in read_records(root / side)] for side in ours_of]
     rate = {side: arguments.samples / statistics.median(times) for side, times in seconds.items()}
     speed, scaling = rate["one"] / rate["bare"], rate["two"] / rate["one"]
     same = equal and hashes[0] == hashes[1] == hashes[2]
     met = same and speed >= SPEED_TARGET and scaling >= SCALING_TARGET
+    members_are, limit = "equal" if same else "DIFFER", rate["bare two"] / rate["bare"]
     why = (
         f"one process {speed:.2f} x bare (target {SPEED_TARGET}), two {scaling:.2f} x one (target"
-        f" {SCALING_TARGET}); members {'equal' if same else 'DIFFER'}"
+        f" {SCALING_TARGET}; two bare loops {limit:.2f} x one); members {members_are}"
     )
     figures = {
         "bare_samples_per_s": round(rate["bare"]),
+        "two_bare_samples_per_s": round(rate["bare two"]),
         "one_process_samples_per_s": round(rate["one"]),
         "two_processes_samples_per_s": round(rate["two"]),
         "one_on_all_cores_samples_per_s": round(rate["free"]),
         "one_over_bare": round(speed, 3),
         "two_over_one": round(scaling, 3),
+        "two_bare_over_bare": round(limit, 3),
         "members_equal": same,
         "samples": arguments.samples,
     }
