@@ -8,6 +8,7 @@ from pathlib import Path
 
 import polars as pl
 import pytest
+import yaml
 
 from infinity_assets.errors import CatalogueError, StoreError
 from infinity_assets.marts.dbt import PROJECT, build_marts, find_dbt, promises
@@ -130,3 +131,11 @@ def test_where_no_dbt_is_the_same_files_give_the_same_marts_and_verdicts(broken,
     for name in marts - {"check_results.parquet", "check_history.parquet"}:  # ids of examples are any of them
         one, two = (pl.read_parquet(folder / "marts" / name) for folder in (broken, other))
         assert one.schema == two.schema and one.sort(pl.all()).equals(two.sort(pl.all())), name
+
+
+def test_marts_are_built_where_a_query_has_to_spill():
+    """Lost otherwise: marts of real size. dbt-duckdb repeats ``settings``, and DuckDB refuses that one then."""
+    profile = yaml.safe_load((PROJECT / "profiles.yml").read_text("utf-8"))
+    output = profile["infinity_quality"]["outputs"]["snapshot"]
+    assert "temp_directory" in output["config_options"]
+    assert "temp_directory" not in output["settings"]

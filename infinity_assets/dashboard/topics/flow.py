@@ -28,8 +28,9 @@ def health(view: View) -> None:
         f"A source that was not looked at for {WARN_AFTER.days} days is worth a look, after {FAIL_AFTER.days}"
         " it is stale. One that waits changed upstream after its samples were last judged. Times are UTC."
     )
+    minutes = pl.col("looked_at", "changed_at", "judged_at").dt.strftime("%Y-%m-%d %H:%M")
     fresh = linked(
-        freshness(view.marts, datetime.now(UTC), view.sources),
+        freshness(view.marts, datetime.now(UTC), view.sources).with_columns(minutes),
         lambda row: view.link.rows("raw", row["source"]),
     )
     table(

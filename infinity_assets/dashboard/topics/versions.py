@@ -16,6 +16,10 @@ VERDICTS = ("kept", "dropped", "quarantined")
 def versions(view: View) -> None:
     """What each table had and has, and what became of the rows of one."""
     st.title("Two versions side by side")
+    st.caption(
+        "The version of each table that this snapshot holds, and the one that an older one holds. What was"
+        " published and replaced between two snapshots is in neither; the last five snapshots are kept."
+    )
     older = {s.number: s for s in kept_snapshots(view.home) if s.number != view.snapshot.number}
     if not older:
         st.info("There is no other snapshot yet: the next one can be compared with this.")
