@@ -134,7 +134,7 @@ def test_where_no_dbt_is_the_same_files_give_the_same_marts_and_verdicts(broken,
 
 
 def test_marts_are_built_where_a_query_has_to_spill():
-    """Lost otherwise: marts of real size. dbt-duckdb repeats ``settings``, and DuckDB refuses that one then."""
+    """Lost otherwise: marts of real size: dbt-duckdb repeats ``settings``, and DuckDB refuses that one."""
     profile = yaml.safe_load((PROJECT / "profiles.yml").read_text("utf-8"))
     output = profile["infinity_quality"]["outputs"]["snapshot"]
     assert "temp_directory" in output["config_options"]
