@@ -37,6 +37,9 @@ LADDER = ((20_000, 4), (60_000, 3))
 #: Pixels of the pictures on which most pairs of other pictures are told apart already.
 EARLY_PIXELS = 20_000
 
+#: How many times the pixels of a level a picture has for which the level before is not fine enough.
+FINE_ENOUGH = 2.5
+
 #: Weakest edge that counts, in grey levels a pixel at full contrast, and the share that must be left of it.
 EDGE = 14.0
 EDGE_LEFT = 0.3
@@ -171,8 +174,8 @@ def examine(
             return None
     one, other = _of_one_scale(luma_a, luma_b, start)
     for pixels, steps in LADDER:
-        if most is None and pixels <= EARLY_PIXELS:
-            continue  # an earlier look has been there
+        if most is None and (pixels <= EARLY_PIXELS or one.size < FINE_ENOUGH * pixels):
+            continue  # the earlier look has been there, or near enough
         if other.size >= 2 * LUMA_PIXELS and one.size >= pixels / 2:
             reduced = min(1.0, (pixels / one.size) ** 0.5)
             start = refine(_scaled(one, reduced, reduced), _scaled(other, reduced, reduced), start, steps)

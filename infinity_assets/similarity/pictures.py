@@ -25,7 +25,7 @@ from infinity_assets.similarity.signature import Signature, unpack
 PHASH_RADIUS = 10
 
 #: Raised when the same pictures get another relation.
-WITNESS_VERSION = 9
+WITNESS_VERSION = 10
 
 Relation = Literal["same", "variant", "different"]
 

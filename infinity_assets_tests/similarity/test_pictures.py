@@ -228,7 +228,7 @@ def test_garbage_is_refused_plainly(data: bytes) -> None:
 
 
 #: Raise WITNESS_VERSION where a limit or a measure changes: verdicts are remembered under it.
-GOLDEN = (9, ["same", "same", "different", "different", "different"])
+GOLDEN = (10, ["same", "same", "different", "different", "different"])
 
 
 def test_verdicts_change_only_with_their_version() -> None:
