@@ -15,7 +15,7 @@ from infinity_assets.marts.reader import Marts
 STRIP: Final = 30  #: last outcomes of a check
 TAGS: Final = 40  #: of the grid of coverage, those with the most samples
 MOVES: Final = 200  #: of drift, the largest
-SCANNED: Final = 1_000_000  #: rows that are looked through for the samples of a bin; takes half a second
+SCANNED: Final = 200_000  #: rows that are looked through for the samples of a bin; a million takes a GB
 MARKS: Final = 2000  #: of a grid of checks by source: a browser draws more of them too slowly
 
 #: Measures that a model gave, and that lie in ``scored``; the others lie in ``filtered``.
