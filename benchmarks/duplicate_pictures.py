@@ -27,7 +27,7 @@ from benchmarks._common import REAL_DATA, report
 from benchmarks._pair_bases import Pair
 from benchmarks._picture_pairs import all_pairs
 from infinity_assets.similarity.crops import crop_hashes, crop_radius
-from infinity_assets.similarity.pictures import PHASH_RADIUS, closer, relation
+from infinity_assets.similarity.pictures import INVERTED_RADIUS, PHASH_RADIUS, closer, relation_of
 from infinity_assets.similarity.signature import unpack
 from infinity_assets.stages.images.closeup import closeup
 from infinity_assets.stages.images.limits import Limits
@@ -50,6 +50,7 @@ class Judged:
     distance: int  #: of the pHashes
     candidate: bool  #: within the radius, or a part of one within that of crops
     joined: dict[str, bool]
+    recorded: bool  #: as a variant
 
 
 def main() -> None:
@@ -86,6 +87,11 @@ def main() -> None:
         "different_within_radius": sum(j.distance <= PHASH_RADIUS for j in near),
         "different_candidates": len(near),
         "low_detail": low,
+        "recorded_as_variant": {
+            label: _share(sum(j.recorded for j in part), len(part))
+            for label in ("variant", "same", "different")
+            if (part := [j for j in judged if j.pair.label == label])
+        },
         **judge.milliseconds(),
     }
     for rule in rules:
@@ -125,15 +131,18 @@ class Judge:
             return None
         distance = (int.from_bytes(left.phash) ^ int.from_bytes(right.phash)).bit_count()
         candidate = distance <= PHASH_RADIUS or _cropped(left, right) or _cropped(right, left)
-        witness = first = candidate
+        dark = distance >= 64 - INVERTED_RADIUS
+        witness = first = recorded = False
+        if candidate or dark:
+            start = time.process_time()
+            looked = relation_of((left.signature, right.signature, dark))
+            first = witness = looked.placement is not None
+            recorded = looked.relation == "variant"
+            self._spent["first_look"].append(time.process_time() - start)
         if witness:
             start = time.process_time()
-            looked = relation(left.signature, right.signature)
-            first = witness = looked.placement is not None
-            self._spent["first_look"].append(time.process_time() - start)
-        if candidate and looked.placement is not None:
-            start = time.process_time()
             pictures = closeup(pair.left, Limits()), closeup(pair.right, Limits())
+            assert looked.placement is not None
             witness = closer(*pictures, looked.placement).relation == "same"
             self._spent["second_look"].append(time.process_time() - start)
         alike = _correlation(left.signature, right.signature)
@@ -144,7 +153,7 @@ class Judge:
             "phash_4": distance <= 4,
             "phash_6_and_correlation": distance <= 6 and alike > 0.99,
         }
-        return Judged(pair, distance, candidate, joined)
+        return Judged(pair, distance, candidate, joined, recorded)
 
     def milliseconds(self) -> dict[str, float]:
         """Mean CPU milliseconds of each look."""

@@ -1,4 +1,7 @@
-"""Near pictures: pHashes within a radius, found exactly; then compared by signatures, then in close-ups."""
+"""Near pictures: pHashes within a radius, found exactly; then compared by signatures, then in close-ups.
+
+A pHash near the complement of another one is that of a picture whose light and dark changed places.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,7 @@ import pyarrow as pa
 
 from infinity_assets.sharding.pool import spread
 from infinity_assets.similarity.hamming import near_pairs, near_pairs_between
-from infinity_assets.similarity.pictures import WITNESS_VERSION, Comparison, relation_of
+from infinity_assets.similarity.pictures import INVERTED_RADIUS, WITNESS_VERSION, Comparison, relation_of
 from infinity_assets.similarity.signature import SIGNATURE_VERSION
 from infinity_assets.stages.duplicate_ledger.cropped import CropPairs
 from infinity_assets.stages.duplicate_ledger.keys import Keys, Rows
@@ -23,7 +26,7 @@ from infinity_assets.store.digests import key_of
 from infinity_assets.store.objects import Objects
 
 #: Raised when the same pictures give other pairs.
-NEAR_IMAGE_VERSION = 2
+NEAR_IMAGE_VERSION = 3
 
 #: Pictures of one pHash that others are compared with, the first ones. Thousands share one where a form was
 #: filled in; all pairs of them would be millions of comparisons. Our choice.
@@ -65,7 +68,7 @@ class Memory:
 
 @dataclass(frozen=True, slots=True)
 class HashPairs:
-    """Pairs of different pHashes within a radius, each once, ``(pairs,)`` each."""
+    """Pairs of pHashes that are near, or one near the other's complement; each once, ``(pairs,)`` each."""
 
     left: npt.NDArray[np.uint64]
     right: npt.NDArray[np.uint64]
@@ -143,7 +146,8 @@ def near_images(
     later, earlier, crowded = _node_pairs(nodes, place, *pairs.among(hashes))
     later, earlier = _and_crops(later, earlier, nodes, pictures, crops)
     bits = np.bitwise_count(pictures.phash[later] ^ pictures.phash[earlier])
-    relation, score, new = compared(pictures.pixels, later, earlier, witness, memory, workers)
+    dark = bits >= 64 - INVERTED_RADIUS
+    relation, score, new = compared(pictures.pixels, later, earlier, witness, memory, workers, dark)
     near = np.flatnonzero(relation != DIFFERENT)
     return NearImages(
         later[near], earlier[near], bits[near], relation[near], score[near], len(later), new, crowded
@@ -155,10 +159,10 @@ def hash_pairs(hashes: npt.NDArray[np.uint64], radius: int, objects: Objects) ->
 
     Args:
         hashes: sorted, distinct.
-        radius: largest Hamming distance.
+        radius: largest Hamming distance; to complements it is :data:`INVERTED_RADIUS` at most.
         objects: where earlier runs left what they found.
     """
-    version = key_of("phash", NEAR_IMAGE_VERSION, radius)
+    version = key_of("phash", NEAR_IMAGE_VERSION, radius, INVERTED_RADIUS)
     found = recall(objects, "phash_pairs", version)
     values = [np.empty(0, np.uint64), np.empty(0, np.uint64)]
     searched = np.empty(0, np.uint64)
@@ -172,8 +176,11 @@ def hash_pairs(hashes: npt.NDArray[np.uint64], radius: int, objects: Objects) ->
         known = np.intersect1d(hashes, searched, assume_unique=True)
         within = near_pairs(fresh, radius)
         across = near_pairs_between(fresh, known, radius)
-        values[0] = np.concatenate((values[0], fresh[within.left], fresh[across.left]))
-        values[1] = np.concatenate((values[1], fresh[within.right], known[across.right]))
+        dark = near_pairs_between(fresh, ~hashes, min(radius, INVERTED_RADIUS))
+        left, right = fresh[dark.left], hashes[dark.right]
+        once = (left < right) | ~np.isin(right, fresh, kind="sort")
+        values[0] = np.concatenate((values[0], fresh[within.left], fresh[across.left], left[once]))
+        values[1] = np.concatenate((values[1], fresh[within.right], known[across.right], right[once]))
     if len(fresh) or len(hashes) != len(searched):
         pairs = pa.table({"left": values[0], "right": values[1]})
         remember(objects, "phash_pairs", version, {"searched": pa.table({"hash": hashes}), "pairs": pairs})
@@ -244,7 +251,13 @@ def remembered(memory: Memory) -> pl.DataFrame:
 
 
 def compared(
-    pixels: Keys, later: Rows, earlier: Rows, witness: Witness, memory: Memory, workers: int
+    pixels: Keys,
+    later: Rows,
+    earlier: Rows,
+    witness: Witness,
+    memory: Memory,
+    workers: int,
+    complementary: npt.NDArray[np.bool_] | None = None,
 ) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.float32], int]:
     """What the second witness says of each pair, asked once for each pair of pixels.
 
@@ -255,6 +268,7 @@ def compared(
         witness: asked for what is not remembered.
         memory: what was said before.
         workers: processes that look at pictures.
+        complementary: pairs whose pHashes are near each other's complement; none, unless said.
 
     Returns:
         :data:`SAME`, :data:`VARIANT` or :data:`DIFFERENT` and the likeness of each pair; how many were new.
@@ -277,15 +291,18 @@ def compared(
             relation[i], score[i] = _RELATIONS[comparison.relation], comparison.score
 
     for part in _parts(missing, PAIRS_AT_ONCE):
-        first = spread(relation_of, _read_pairs(one[part], other[part], witness.signatures), workers)
+        signatures = _read_pairs(one[part], other[part], witness.signatures)
+        dark = [False] * len(part) if complementary is None else complementary[part].tolist()
+        looked_at = [(*pair, inverted) for pair, inverted in zip(signatures, dark, strict=True)]
+        first = spread(relation_of, looked_at, workers)
         note(part, first)
         # A changed digit cannot be seen in a signature: what looks the same there is looked at again.
         same = np.array([i for i, said in enumerate(first) if said.placement is not None], np.int64)
         same = same[_side_by_side(one[part[same]], other[part[same]])]
         for few in _parts(same, CLOSEUPS):
             files = _read_pairs(one[part[few]], other[part[few]], witness.pictures)
-            looked_at = [(*pair, first[i].placement) for pair, i in zip(files, few.tolist(), strict=True)]
-            note(part[few], spread(confirm_pair, looked_at, workers))
+            seen = [(*pair, first[i].placement) for pair, i in zip(files, few.tolist(), strict=True)]
+            note(part[few], spread(confirm_pair, seen, workers))
     if witness.copies is not None:
         for few in _parts(missing[relation[missing] == SAME], CLOSEUPS):
             note(few, witness.copies(_read_pairs(one[few], other[few], witness.pictures)))

@@ -143,6 +143,31 @@ def test_a_near_picture_with_the_same_words_drops_and_another_picture_does_not(
     assert "same_text" in kinds
 
 
+def screen(seed: int) -> Image.Image:
+    """A page of lines and boxes on white."""
+    rng = np.random.default_rng(seed)
+    image = Image.new("RGB", (320, 240), "white")
+    draw = ImageDraw.Draw(image)
+    for row in range(10, 230, 16):
+        x, width = rng.integers((8, 40), (120, 180)).tolist()
+        draw.rectangle((x, row, x + width, row + 7), fill=(40, 40, 60))
+    draw.rectangle((200, 20, 300, 90), fill=(200, 80, 60))
+    return image
+
+
+def test_a_dark_theme_of_a_page_is_recorded_and_stays(site: Site, in_process: list[str]) -> None:
+    """A lead who wants to know how often one page is trained on is told; a screen in the dark is no waste."""
+    light = screen(3)
+    dark = Image.eval(light, lambda level: 255 - int(level * 0.85))
+    rows = [conversation(n, f"{n}.png", (f"Which page is {n}?", "One.")) for n in ("light", "dark", "other")]
+    pages = {"light.png": light, "dark.png": dark, "other.png": screen(4)}
+    site.add("src", {"a.jsonl": jsonl(rows), **{name: encoded(page) for name, page in pages.items()}})
+    platform = compared(site)
+    assert set(outcome(platform).values()) == {(None, None)}
+    (found,) = [sides for kind, *sides in edges(platform) if kind == "image_variant"]
+    assert set(found) == {"light", "dark"}
+
+
 def test_short_questions_from_one_form_on_one_picture_stay(site: Site, in_process: list[str]) -> None:
     asked = [
         (f"How many {colour} boxes are there in the picture?", "2") for colour in ("red", "blue", "grey")
