@@ -165,6 +165,54 @@ def site(tmp_path: Path) -> Site:
     return Site(tmp_path)
 
 
+@pytest.fixture(scope="session")
+def object_store() -> Iterator[str]:
+    """The address of an object store of these tests' own."""
+    moto = pytest.importorskip(
+        "moto.server", reason="moto[server], of the extra 'dev', is not installed", exc_type=ImportError
+    )
+    server = moto.ThreadedMotoServer(port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    yield f"http://{host}:{port}"
+    server.stop()
+
+
+@pytest.fixture
+def bucket(object_store: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """An empty bucket; what a deployment would set stands in the environment."""
+    import boto3
+
+    for name, value in bucket_environment(object_store).items():
+        monkeypatch.setenv(name, value)
+    s3 = boto3.resource("s3").create_bucket(Bucket="bucket")
+    yield "s3://bucket"
+    s3.objects.all().delete()
+    s3.delete()
+
+
+def bucket_environment(address: str) -> dict[str, str]:
+    """What a deployment sets to reach an object store."""
+    return {
+        "AWS_ACCESS_KEY_ID": "test",
+        "AWS_SECRET_ACCESS_KEY": "test",
+        "AWS_REGION": "us-east-1",
+        "AWS_DEFAULT_REGION": "us-east-1",
+        "AWS_ENDPOINT": address,
+        "AWS_ENDPOINT_URL": address,
+        "AWS_ALLOW_HTTP": "true",
+    }
+
+
+def upload(files: Mapping[str, bytes]) -> None:
+    """Put objects into the bucket, by key."""
+    import boto3
+
+    client = boto3.client("s3")
+    for key, data in files.items():
+        client.put_object(Bucket="bucket", Key=key, Body=data)
+
+
 @pytest.fixture
 def in_process(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Shards run in this process, one after another; the list tells the kind of each that ran."""

@@ -7,7 +7,6 @@ import sys
 from collections.abc import Iterator
 from subprocess import PIPE
 
-import boto3
 import dagster as dg
 import pytest
 
@@ -20,49 +19,9 @@ from infinity_assets.stages.raw.stage import materialize_raw
 from infinity_assets.stages.unified.schema import UNIFIED
 from infinity_assets.store.tables import Store
 from infinity_assets.store.trouble import trouble
-from infinity_assets_tests.conftest import Site, dedupe, ingest, jsonl, picture, samples, talk
+from infinity_assets_tests.conftest import Site, dedupe, ingest, jsonl, picture, samples, talk, upload
 from infinity_assets_tests.store.test_tables import SPEC, put, things
 from infinity_assets_tests.store.weather import Weather, weather
-
-moto = pytest.importorskip(
-    "moto.server", reason="moto[server], of the extra 'dev', is not installed", exc_type=ImportError
-)
-
-
-@pytest.fixture(scope="module")
-def endpoint() -> Iterator[str]:
-    """An object store of this test's own."""
-    server = moto.ThreadedMotoServer(port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    yield f"http://{host}:{port}"
-    server.stop()
-
-
-@pytest.fixture
-def bucket(endpoint: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """An empty bucket; what a deployment would set stands in the environment."""
-    environment = {
-        "AWS_ACCESS_KEY_ID": "test",
-        "AWS_SECRET_ACCESS_KEY": "test",
-        "AWS_REGION": "us-east-1",
-        "AWS_DEFAULT_REGION": "us-east-1",
-        "AWS_ENDPOINT": endpoint,
-        "AWS_ENDPOINT_URL": endpoint,
-        "AWS_ALLOW_HTTP": "true",
-    }
-    for name, value in environment.items():
-        monkeypatch.setenv(name, value)
-    s3 = boto3.resource("s3").create_bucket(Bucket="bucket")
-    yield "s3://bucket"
-    s3.objects.all().delete()
-    s3.delete()
-
-
-def upload(files: dict[str, bytes]) -> None:
-    client = boto3.client("s3")
-    for key, data in files.items():
-        client.put_object(Bucket="bucket", Key=key, Body=data)
 
 
 def test_a_source_in_a_bucket_is_read_like_a_folder(bucket: str, site: Site, in_process: list[str]) -> None:
@@ -233,14 +192,14 @@ def test_two_processes_that_write_one_source_are_never_interleaved(bucket: str) 
 
 
 @pytest.fixture
-def stormy(bucket: str, endpoint: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[str, Weather]]:
+def stormy(bucket: str, object_store: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[str, Weather]]:
     """A bucket behind a proxy that can refuse."""
-    with weather(endpoint) as proxy:
+    with weather(object_store) as proxy:
         monkeypatch.setenv("AWS_ENDPOINT", proxy.url)
         monkeypatch.setenv("AWS_ENDPOINT_URL", proxy.url)
         yield bucket, proxy
         proxy.refuse(0, 200, "", "")
-        monkeypatch.setenv("AWS_ENDPOINT_URL", endpoint)
+        monkeypatch.setenv("AWS_ENDPOINT_URL", object_store)
 
 
 def test_a_store_that_throttles_is_asked_again_and_nothing_is_published_twice(
