@@ -27,6 +27,7 @@ from PIL import Image
 
 from benchmarks._common import Spent, report, spend, write_source
 from infinity_assets.platform import Platform
+from infinity_assets.quality.engines.loading import load
 from infinity_assets.settings import Settings
 from infinity_assets.similarity.exchanges import Exchanges
 from infinity_assets.similarity.signature import Signature, pack
@@ -118,7 +119,7 @@ def _ledger(home: Path, source: str) -> None:
         # As the ledger does when it opens the first table, and when it judges the first rows.
         import_module("lance")
         if _platform(home).settings.contracts == "great_expectations":
-            import_module("infinity_assets.quality.engines.suites")
+            load()
         return
     own, others = materialize_duplicate_ledger(_platform(home), source, "benchmark")
     print(json.dumps({"notes": dict(own.notes), "others": sorted(others)}))
