@@ -15,7 +15,7 @@ from infinity_assets.marts.reader import Marts
 STRIP: Final = 30  #: last outcomes of a check
 TAGS: Final = 40  #: of the grid of coverage, those with the most samples
 MOVES: Final = 200  #: of drift, the largest
-SCANNED: Final = 200_000  #: rows that are looked through for the samples of a bin; a million takes a GB
+SCANNED: Final = 200_000  #: rows that are looked through for the samples of a bin; our choice
 MARKS: Final = 2000  #: of a grid of checks by source: a browser draws more of them too slowly
 
 #: Measures that a model gave, and that lie in ``scored``; the others lie in ``filtered``.
@@ -379,4 +379,5 @@ def _among(column: str, sources: Some, or_null: bool = False) -> tuple[str, list
     if not sources:
         return "true", []
     either = f" or {column} is null" if or_null else ""
-    return f"({column} in (select unnest(?)){either})", [list(sources)]
+    # Values, not a subquery: that would be a join, which reads every source and holds it in memory.
+    return f"({column} in ({', '.join('?' * len(sources))}){either})", list(sources)
