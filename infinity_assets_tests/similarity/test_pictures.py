@@ -15,7 +15,7 @@ from infinity_assets.demo import charts, tables
 from infinity_assets.errors import StoreError
 from infinity_assets.similarity import pictures
 from infinity_assets.similarity.ground import ground_of, one_ground
-from infinity_assets.similarity.pictures import relation, relations
+from infinity_assets.similarity.pictures import inverted, relation, relations
 from infinity_assets.similarity.registration import Placement
 from infinity_assets.similarity.signature import LUMA_PIXELS, Signature, pack, reduced_size, unpack
 from infinity_assets.stages.images.closeup import closeup, confirm
@@ -95,6 +95,16 @@ def test_one_changed_number_is_seen() -> None:
     left, right = (Image.fromarray(tables.pixels_of_table(t)) for t in (table, other))
     assert relation(signed(left), signed(right)).relation == "same", "too small for the first look"
     assert both_looks(left, right) == "different"
+
+
+def test_light_and_dark_are_variants_whichever_is_asked_about() -> None:
+    """A chart and its dark theme are one; what is only as dark is another, and a picture is not its own."""
+    dark = Image.eval(CHART, lambda level: 255 - int(level * 0.85))
+    other = Image.fromarray(charts.pixels_of_chart(charts.plan_chart(random.Random(4))))
+    light, night, elsewhere = (signed(picture) for picture in (CHART, dark, other))
+    assert inverted(light, night).relation == inverted(night, light).relation == "variant"
+    assert inverted(light, night) == inverted(night, light)
+    assert inverted(elsewhere, night).relation == inverted(light, light).relation == "different"
 
 
 def test_a_grey_copy_is_a_variant() -> None:
@@ -228,7 +238,7 @@ def test_garbage_is_refused_plainly(data: bytes) -> None:
 
 
 #: Raise WITNESS_VERSION where a limit or a measure changes: verdicts are remembered under it.
-GOLDEN = (10, ["same", "same", "different", "different", "different"])
+GOLDEN = (11, ["same", "same", "different", "different", "different"])
 
 
 def test_verdicts_change_only_with_their_version() -> None:
