@@ -34,25 +34,13 @@ from infinity_assets.marts.dbt import build_marts
 from infinity_assets.preview.app import create_app
 from infinity_assets.store.tables import Store
 from infinity_assets_tests.chrome import chrome
+from infinity_assets_tests.dashboard.addresses import PAGES
 from infinity_assets_tests.processes import free_port
 
 TARGET_S: Final = 3.0
 TARGET_SAMPLES: Final = 200_000
 SOURCES: Final = 10  #: of the pages of samples
 LOOKS: Final = 3
-PAGES: Final = (
-    "checks",
-    "health",
-    "funnel",
-    "distributions",
-    "coverage",
-    "drift",
-    "contamination",
-    "mixes",
-    "cost",
-    "licences",
-    "versions",
-)
 #: Cards are there, and every picture that is to be seen was answered.
 CARDS: Final = "return document.readyState === 'complete' && document.querySelector('.sample, main') !== null"
 #: Streamlit says what it does; charts are drawn after it has done it.

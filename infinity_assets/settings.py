@@ -159,6 +159,11 @@ class Settings(BaseSettings):
         return self.store or str((self.home / "store").absolute())
 
     @property
+    def asked_for_tags(self) -> str | None:
+        """The engine that tags or labels; None where none is asked, whatever ``tagging_engine`` names."""
+        return self.tagging_engine if "vlm" in (self.tagger, self.labeller) else None
+
+    @property
     def index_folder(self) -> Path:
         """Folder of the explorer's index: a cache, which may be deleted at any time."""
         return (self.index or self.home / "explorer").absolute()

@@ -74,7 +74,7 @@ class Watch:
     mine: bool  #: whether it is this run's, to be deleted once nothing more is to be learned
     outcome: Outcome = field(default_factory=Outcome)
     _seen: set[str] = field(default_factory=set)  #: pods whose end was told
-    _at_work: set[str] = field(default_factory=set)  #: those that had not ended at the last look
+    _open: set[str] = field(default_factory=set)  #: those that had not succeeded at the last look
     _waits: dict[str, float] = field(default_factory=dict)  #: pods without a node, and since when
     _mentioned: set[str] = field(default_factory=set)  #: those that were mentioned
     _going: dict[str, float] = field(default_factory=dict)  #: pods that are to end, and since when
@@ -123,9 +123,9 @@ class Watch:
         """Tell how pods ended; gives those that never will, where no other is left at work."""
         lost, at_work = [], False
         pods = self.cluster.pods(self.name)
-        for name in sorted(self._at_work - self._seen - {pod["metadata"]["name"] for pod in pods}):
+        for name in sorted(self._open - self._seen - {pod["metadata"]["name"] for pod in pods}):
             self.listener.warn(f"pod {name} was gone before its end was seen: deleted or evicted")
-        self._at_work = {p["metadata"]["name"] for p in pods if p["status"].get("phase") != "Succeeded"}
+        self._open = {p["metadata"]["name"] for p in pods if p["status"].get("phase") != "Succeeded"}
         for pod in pods:
             if pod["status"].get("phase") != "Failed":
                 overdue = self._overdue(pod)

@@ -43,7 +43,7 @@ def tagging_step(platform: Platform) -> ModelStep | None:
     both have the server's pods: its image has the libraries of both.
     """
     settings = platform.settings
-    engine = settings.tagging_engine if "vlm" in (settings.tagger, settings.labeller) else None
+    engine = settings.asked_for_tags
     asking = _asking(platform, [engine]) if engine else None
     if settings.tagger != "ram_plus" or (asking is not None and asking.pods):
         return asking

@@ -9,7 +9,6 @@ The limits were chosen on the tune half of the labelled pairs of ``benchmarks/du
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
@@ -132,11 +131,6 @@ def relation_of(pair: tuple[bytes, bytes, bool]) -> Comparison:
     """:func:`relation` of two, or :func:`inverted` where that is said, for workers."""
     a, b, complementary = pair
     return inverted(a, b) if complementary else relation(a, b)
-
-
-def relations(pairs: Iterable[tuple[bytes, bytes]]) -> list[Comparison]:
-    """:func:`relation` of each pair, in order."""
-    return [relation(a, b) for a, b in pairs]
 
 
 def closer(a: Signature, b: Signature, start: Placement) -> Comparison:

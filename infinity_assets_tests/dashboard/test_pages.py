@@ -15,23 +15,11 @@ from starlette.testclient import TestClient
 
 from infinity_assets.marts.published import current_snapshot
 from infinity_assets.preview.app import create_app
+from infinity_assets_tests.dashboard.addresses import PAGES
 from infinity_assets_tests.dashboard.conftest import RED, ROOT
 
 SAMPLES = "http://127.0.0.1:9"
 EVIL = "<script>alert(1)</script>[here](http://evil.example)\x1b[2J\u202e"
-PAGES = (
-    "checks",
-    "health",
-    "funnel",
-    "distributions",
-    "coverage",
-    "drift",
-    "contamination",
-    "mixes",
-    "cost",
-    "licences",
-    "versions",
-)
 
 
 def look(python: Path, home: Path, *pages: str) -> dict[str, Any]:

@@ -22,6 +22,15 @@ KUBECONFIG = {
     "current-context": "none",
 }
 
+#: A class of GPUs, as settings name one.
+H100: dict[str, Any] = {
+    "node_selector": {"example.com/gpu": "h100"},
+    "tolerations": [{"key": "nvidia.com/gpu", "effect": "NoSchedule"}],
+    "priority_class": "infinity-gpu-spot",
+    "cpu": "8",
+    "memory": "64Gi",
+}
+
 
 class Recorder:
     """In the place of the client of the server: keeps what is sent."""

@@ -14,17 +14,10 @@ from infinity_assets.orchestration.model_steps import label
 from infinity_assets.platform import Platform
 from infinity_assets.settings import GpuClass, Settings, Toleration
 from infinity_assets_tests.conftest import jsonl, talk
-from infinity_assets_tests.k8s.launching import rendered
+from infinity_assets_tests.k8s.launching import H100, rendered
 from infinity_assets_tests.k8s.server import LABEL, refusals
 from infinity_assets_tests.stages.synthesized.talking import engines, policy
 
-H100 = {
-    "node_selector": {"example.com/gpu": "h100"},
-    "tolerations": [{"key": "nvidia.com/gpu", "effect": "NoSchedule"}],
-    "priority_class": "infinity-gpu-spot",
-    "cpu": "8",
-    "memory": "64Gi",
-}
 NAMES = st.text("abz09_", min_size=1, max_size=48)
 
 

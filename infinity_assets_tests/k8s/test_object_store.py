@@ -4,9 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from infinity_assets.kubernetes.api import Cluster
-from infinity_assets.kubernetes.job import Owner
-from infinity_assets.kubernetes.runner import IndexedJobs
 from infinity_assets.settings import WorkerJobs
 from infinity_assets.sharding.pool import run_elsewhere
 from infinity_assets_tests.conftest import (
@@ -19,8 +16,9 @@ from infinity_assets_tests.conftest import (
     talk,
     upload,
 )
-from infinity_assets_tests.k8s.conftest import ROOT
+from infinity_assets_tests.k8s.conftest import ROOT, Here
 from infinity_assets_tests.k8s.double.api import Double
+from infinity_assets_tests.k8s.test_runner import Bench
 
 
 def test_pods_read_a_source_from_a_bucket_and_stage_their_shards_there(
@@ -35,34 +33,11 @@ def test_pods_read_a_source_from_a_bucket_and_stage_their_shards_there(
     for name, value in bucket_environment(object_store).items():
         monkeypatch.setenv(name, value)
 
-    said: list[str] = []
+    secret = {"PYTHONPATH": str(ROOT), **bucket_environment(object_store)}
     with Double(tmp_path / "cluster") as double:
-        amounts = {"cpu": "100m", "memory": "600Mi"}
-        secret = {"PYTHONPATH": str(ROOT), **bucket_environment(object_store)}
-        container = {
-            "name": "dagster",
-            "image": "infinity-assets:test",
-            "env": [{"name": name, "value": value} for name, value in secret.items()],
-            "resources": {"limits": amounts, "requests": amounts},
-        }
-        template = {
-            "apiVersion": "batch/v1",
-            "kind": "Job",
-            "metadata": {"name": "template"},
-            "spec": {
-                "template": {"metadata": {}, "spec": {"restartPolicy": "Never", "containers": [container]}}
-            },
-        }
-        jobs = IndexedJobs(
-            cluster=Cluster("default", str(double.kubeconfig())),
-            template=template,
-            owner=Owner("run", None, None),
-            options=WorkerJobs(poll_s=0.1),
-            parallelism=2,
-            always=True,
-            tell=said.append,
-            warn=said.append,
-        )
+        bench = Bench(Here(double.kubeconfig(), "default", "infinity-assets:test", (), double), tmp_path)
+        options = WorkerJobs(poll_s=0.1, cpu="100m", memory="600Mi")
+        jobs = bench.jobs(options=options, env=[{"name": n, "value": v} for n, v in secret.items()])
         with run_elsewhere(jobs):
             _, there = ingest(site.platform(f"{bucket}/there"), "src")
     assert jobs.jobs, "no shard was given to the cluster"

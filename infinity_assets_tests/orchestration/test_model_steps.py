@@ -10,6 +10,7 @@ from infinity_assets.definitions import platform_defs
 from infinity_assets.platform import Platform
 from infinity_assets.settings import Settings
 from infinity_assets_tests.conftest import jsonl, talk
+from infinity_assets_tests.k8s.launching import H100
 from infinity_assets_tests.stages.synthesized.talking import engines, policy
 
 
@@ -67,20 +68,13 @@ def test_a_pod_with_a_server_gets_whole_gpus_its_nodes_and_shared_memory(site):
     """Lost otherwise: a server that a cluster refuses, or that dies of 64 MiB of shared memory."""
     engines(site, own={"engine": "vllm"})
     policy(site, engine="own")
-    h100 = {
-        "node_selector": {"example.com/gpu": "h100"},
-        "tolerations": [{"key": "nvidia.com/gpu", "effect": "NoSchedule"}],
-        "priority_class": "infinity-gpu-spot",
-        "cpu": "8",
-        "memory": "64Gi",
-    }
-    named = {"vllm_gpu_class": "h100", "gpu_classes": {"h100": h100}}
+    named = {"vllm_gpu_class": "h100", "gpu_classes": {"h100": H100}}
     op = op_of(site, "synthesized", vllm_gpus=2, vllm_image="example/vllm:1", **named)
     config = json.loads(op.tags["dagster-k8s/config"])
     container, pod = config["container_config"], config["pod_spec_config"]
     amounts = {"nvidia.com/gpu": "2", "cpu": "8", "memory": "64Gi"}
     assert container["resources"] == {"limits": amounts, "requests": amounts}
-    assert pod["node_selector"] == h100["node_selector"]
+    assert pod["node_selector"] == H100["node_selector"]
     assert pod["tolerations"] == [{"key": "nvidia.com/gpu", "operator": "Exists", "effect": "NoSchedule"}]
     assert pod["priority_class_name"] == "infinity-gpu-spot"
     (shared,) = pod["volumes"]

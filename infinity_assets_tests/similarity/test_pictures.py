@@ -15,7 +15,7 @@ from infinity_assets.demo import charts, tables
 from infinity_assets.errors import StoreError
 from infinity_assets.similarity import pictures
 from infinity_assets.similarity.ground import ground_of, one_ground
-from infinity_assets.similarity.pictures import inverted, relation, relations
+from infinity_assets.similarity.pictures import inverted, relation
 from infinity_assets.similarity.registration import Placement
 from infinity_assets.similarity.signature import LUMA_PIXELS, Signature, pack, reduced_size, unpack
 from infinity_assets.stages.images.closeup import closeup, confirm
@@ -192,8 +192,8 @@ SIGNATURES = [signed(i) for i in (PHOTO, cropped(PHOTO), CHART, p.page(), p.phot
 def test_order_and_batches_change_nothing() -> None:
     """The verdict on two pictures would depend on which of them arrived first."""
     pairs = [(a, b) for a in SIGNATURES for b in SIGNATURES]
-    told = relations(pairs)
-    assert told == [relation(b, a) for a, b in pairs] == relations(pairs)
+    told = [relation(a, b) for a, b in pairs]
+    assert told == [relation(b, a) for a, b in pairs] == [relation(a, b) for a, b in pairs]
     assert all(t.relation == "same" for t, (a, b) in zip(told, pairs, strict=True) if a == b)
     left, right = (closeup(p.encode(i, "PNG"), Limits()) for i in (PHOTO, cropped(PHOTO)))
     start = told[1].placement

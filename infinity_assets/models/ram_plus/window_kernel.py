@@ -70,9 +70,8 @@ if triton is not None:
         window, head = place // heads, place % heads
         width = heads * 32
         many, few = tl.arange(0, 128), 128 + tl.arange(0, 16)
-        first = (
-            picture * 144 * windows + window
-        )  # the window's first patch; the next lies `windows` behind it
+        # The window's first patch; the next lies `windows` behind it.
+        first = picture * 144 * windows + window
         step = windows * 3 * width
         queries = qkv + first * 3 * width + head * 32 + tl.arange(0, 32)[None, :]
         keys, values = queries + width, queries + 2 * width

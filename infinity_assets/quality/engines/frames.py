@@ -27,12 +27,10 @@ _ONE, _NONE = pa.scalar(1, pa.float32()), pa.scalar(None, pa.float32())
 class Suite:
     """What is expected of one frame, which has the columns that this takes and no others."""
 
-    columns: dict[
-        str, tuple[Part, ...]
-    ]  #: name -> its parts, one below the other; equally many in each column
-    flat: bool = (
-        False  #: whether its rows are the values of a list, in one part; else each part has the table's rows
-    )
+    #: By name the parts of a column, one below the other; equally many in each.
+    columns: dict[str, tuple[Part, ...]]
+    #: Whether its rows are the values of a list, in one part; else each part has the table's rows.
+    flat: bool = False
     expectations: list[Any] = field(default_factory=list)
     checks: list[int] = field(default_factory=list)  #: the check that each expectation is part of
 

@@ -37,9 +37,8 @@ class Validation:
         engine = PandasExecutionEngine(caching=False)
         planner = MetricsCalculator(engine)
         self._edges: list[Any] = []
-        self._metrics: list[
-            dict[str, Any]
-        ] = []  #: of each expectation: its name for a metric, the metric's id
+        #: Of each expectation: its name for a metric, the metric's id.
+        self._metrics: list[dict[str, Any]] = []
         for expectation in expectations:
             asked = expectation.get_validation_dependencies(engine, self._runtime)
             graph = planner.build_metric_dependency_graph(asked.get_metric_configurations(), self._runtime)

@@ -120,14 +120,13 @@ class _Work:
     def made(self, missing: Sequence[int], on_progress: OnProgress | None) -> Sequence[Made]:
         """What is missing, made by pods where these start the engine's server."""
         self.look(missing, on_progress)
-        settings, budget = self.platform.settings, self.platform.policy.model_tags.budget
+        engine, budget = self.platform.settings.asked_for_tags, self.platform.policy.model_tags.budget
 
         def orders() -> list[Order]:
             groups = grouped(range(len(self.keys)), self.unified.shards)
             keys, shards = [(key,) for key in self.keys], self.deduped.shards
             return orders_of(self.transaction, keys, groups, lambda i: shards[i].rows)
 
-        engine = settings.tagging_engine if "vlm" in (settings.tagger, settings.labeller) else None
         engines = [engine] if engine is not None else []
         found = made_elsewhere(self.platform, "tags", self.transaction, engines, budget, orders)
         if found is not None:
