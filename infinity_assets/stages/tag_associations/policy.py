@@ -26,7 +26,7 @@ class SeedSet(_Model):
     name: _Name
     revision: int = Field(ge=1)  #: raise it to pin anew
     #: Source -> data version of its ``tagged``; null: the one that is published when this revision is first
-    #: counted. Empty: every source but benchmarks, likewise.
+    #: counted. Empty: every source but benchmarks, likewise, once all of the catalogue have tags.
     sources: dict[_Name, str | None] = Field(default_factory=dict)
 
 

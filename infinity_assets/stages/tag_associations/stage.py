@@ -30,7 +30,8 @@ def materialize_tag_associations(platform: Platform, run_id: str) -> StageResult
     """Publish the associations of the seed set that the policy names.
 
     The data versions that are counted on stand in the manifest. As long as the policy's seed set is the same,
-    they stay, whatever is published meanwhile.
+    they stay, whatever is published meanwhile; but a set that a source was missing from, because it failed or
+    was yet to be run, is pinned anew once that has tags. Else which sources count would be left to chance.
 
     Raises:
         CatalogueError: if the seed set names a source that is not there, or a benchmark.
@@ -40,10 +41,11 @@ def materialize_tag_associations(platform: Platform, run_id: str) -> StageResult
     transaction = platform.store.begin(TAG_ASSOCIATIONS, WHOLE)
     seed_key = key_of("seed", policy.seed.name, policy.seed.revision, sorted(policy.seed.sources.items()))
     base = transaction.base
-    if base is not None and base.notes["seed_key"] == seed_key:
+    if base is not None and base.notes["seed_key"] == seed_key and not _come(platform, base):
         pins: dict[str, list[str | int]] = dict(base.notes["pins"])
+        missing: list[str] = base.notes.get("missing", [])
     else:
-        pins = _pin(platform)
+        pins, missing = _pin(platform)
     versions = {name: str(version) for name, (version, _) in pins.items()}
     key = key_of("associations", ASSOCIATION_VERSION, policy.hash, taxonomy.hash, sorted(versions.items()))
     shard = transaction.have(key)
@@ -58,6 +60,7 @@ def materialize_tag_associations(platform: Platform, run_id: str) -> StageResult
         "seed_set": f"{policy.seed.name}@{policy.seed.revision}",
         "seed_key": seed_key,
         "pins": pins,
+        "missing": missing,
         "taxonomy": taxonomy.label,
         **metrics,
     }
@@ -88,8 +91,15 @@ def _tells(metrics: Mapping[str, float | None]) -> CheckResult:
     return CheckResult(HIT_RATE_CHECK, TAG_ASSOCIATIONS.name, passed, False, told, 0, figures=figures)
 
 
-def _pin(platform: Platform) -> dict[str, list[str | int]]:
-    """Source -> (data version, Lance version) of ``tagged``, as they are now or as the policy states."""
+def _come(platform: Platform, base: Published) -> bool:
+    """Whether a source that was missing from the pinned set has tags now."""
+    missing = [name for name in base.notes.get("missing", []) if name in platform.catalogue]
+    return any(platform.store.published(TAGGED, name) is not None for name in missing)
+
+
+def _pin(platform: Platform) -> tuple[dict[str, list[str | int]], list[str]]:
+    """Source -> (data version, Lance version) of ``tagged``, as they are now or as the policy states; and the
+    sources that have no tags yet, where the policy names none."""
     named = platform.associations.seed.sources
     benchmarks = [n for n in platform.catalogue if platform.catalogue[n].spec.category == "evaluation"]
     for name in named:
@@ -97,17 +107,19 @@ def _pin(platform: Platform) -> dict[str, list[str | int]]:
             what = "a benchmark: what it asks must not steer synthesis" if name in benchmarks else "no source"
             raise CatalogueError(f"associations: seed set names {name}, which is {what}")
     pins: dict[str, list[str | int]] = {}
+    missing: list[str] = []
     for name in named or [n for n in platform.catalogue if n not in benchmarks]:
         wanted = named.get(name)
         found = platform.store.published(TAGGED, name)
         if found is None and not named:
+            missing.append(name)
             continue
         if found is None or (wanted is not None and found.data_version != wanted):
             found = _search(platform.store, name, wanted)
         pins[name] = [found.data_version, found.version]
     if not pins:
         raise StoreError("no source of the seed set has tags yet; materialize tagged first")
-    return dict(sorted(pins.items()))
+    return dict(sorted(pins.items())), sorted(missing)
 
 
 def _search(store: Store, source: str, wanted: str | None) -> Published:

@@ -162,6 +162,23 @@ def test_seed_set_moves_only_when_a_person_moves_it(site):
     assert set(third.published.inputs) == {"tagged/one", "tagged/two"}
 
 
+def test_source_that_failed_at_first_counts_once_it_is_mended(site):
+    """Else one bad file on the first day would steer what is synthesized for good."""
+    small(site, "one", "red")
+    small(site, "two", "green")
+    platform = site.platform()
+    tag(platform, "one")
+    first = materialize_tag_associations(platform, "r1")
+    assert first.notes["missing"] == ["two"] and first.notes["queries"] == 3
+    assert not materialize_tag_associations(site.platform(), "r2").committed
+    tag(site.platform(), "two")
+    mended = materialize_tag_associations(site.platform(), "r3")
+    assert mended.committed and mended.notes["missing"] == [] and mended.notes["queries"] == 6
+    small(site, "one", "red", count=4)
+    tag(site.platform(), "one")
+    assert not materialize_tag_associations(site.platform(), "r4").committed, "it is whole, and pinned"
+
+
 def test_equal_counts_of_another_seed_set_are_another_version(site):
     """Else a renamed seed set would be pinned anew at every run, in silence."""
     small(site, "one", "red")
