@@ -8,6 +8,7 @@ import dagster as dg
 import yaml
 
 from infinity_assets.definitions import platform_defs
+from infinity_assets.lineage.columns import EVERY
 from infinity_assets.orchestration.run import run_pipeline
 from infinity_assets.platform import Platform
 from infinity_assets.settings import Settings
@@ -17,6 +18,7 @@ from infinity_assets.stages.duplicate_ledger.stage import moved
 from infinity_assets.stages.filtered.inputs import behind
 from infinity_assets.stages.filtered.policy import DEFAULT
 from infinity_assets.stages.filtered.schema import FILTERED
+from infinity_assets.stages.tag_associations.schema import WHOLE
 from infinity_assets_tests.orchestration.small import add_source, small_platform
 
 
@@ -78,6 +80,29 @@ def test_a_source_that_leaves_gives_back_what_it_shadowed(tmp_path):
     assert moved(platform) is not None, "the sensor asks for the ledger"
     pipeline(platform, ["beta"])
     assert kept(platform, DEDUPED, "beta") == 2
+
+
+def test_a_source_that_failed_at_first_leaves_no_trace_once_it_is_mended(tmp_path):
+    """Else two labs with the same files would train on different mixes, for a disk was away one day."""
+    ends = []
+    for name in ("straight", "mended"):
+        catalogue = tmp_path / name / "catalogue"
+        catalogue.mkdir(parents=True)
+        add_source(catalogue, "first", ["red", "green", "blue"], priority=50, stages=["2a", "4"])
+        add_source(catalogue, "late", ["green", "yellow"], priority=10, stages=["2a", "4"])
+        platform = Platform(Settings(home=tmp_path / name / "home", catalogue=catalogue, contracts="arrow"))
+        if name == "mended":
+            (catalogue / "files" / "late").rename(catalogue / "away")
+            assert not run_pipeline(platform, list(platform.catalogue), lambda event: None).ok
+            (catalogue / "away").rename(catalogue / "files" / "late")
+            pipeline(platform, ["late"])
+        else:
+            pipeline(platform)
+        tables = [(spec, partition) for spec in EVERY for partition in platform.store.partitions(spec)]
+        ends.append({(t.name, part): platform.store.require(t, part).data_version for t, part in tables})
+    straight, mended = ends
+    assert ("mixed", "4") in straight and ("tag_associations", WHOLE) in straight
+    assert mended == straight
 
 
 def test_in_a_backfill_one_failed_source_blocks_no_other(tmp_path):
