@@ -50,7 +50,9 @@ from infinity_assets.store.tables import Published, Store
 SHARD_SAMPLES = 2_500
 FRAGMENT_ROWS = 5_000
 SPEED_TARGET = 0.95  #: one process, as a fraction of bare
-SCALING_TARGET = 1.8  #: two processes, as a multiple of one
+#: Two processes, as a fraction of bare: 1.8 times what is asked of one. Not a multiple of our one process,
+#: which a slower process would meet more easily; that figure is printed too.
+TWO_TARGET = 1.8 * SPEED_TARGET
 
 Member = tuple[str, bytes, bytes]  #: key, JSON, picture
 
@@ -276,13 +278,13 @@ def main() -> None:
         )
         hashes = [[r.content_hash for r in read_records(root / side)] for side in ours_of]
     rate = {side: arguments.samples / statistics.median(times) for side, times in seconds.items()}
-    speed, scaling = rate["one"] / rate["bare"], rate["two"] / rate["one"]
+    speed, two = rate["one"] / rate["bare"], rate["two"] / rate["bare"]
     same = equal and hashes[0] == hashes[1] == hashes[2]
-    met = same and speed >= SPEED_TARGET and scaling >= SCALING_TARGET
+    met = same and speed >= SPEED_TARGET and two >= TWO_TARGET
     members_are, limit = "equal" if same else "DIFFER", rate["bare two"] / rate["bare"]
     why = (
-        f"one process {speed:.2f} x bare (target {SPEED_TARGET}), two {scaling:.2f} x one (target"
-        f" {SCALING_TARGET}; two bare loops {limit:.2f} x one); members {members_are}"
+        f"one process {speed:.2f} x bare (target {SPEED_TARGET}), two {two:.2f} x bare"
+        f" (target {TWO_TARGET:.2f}; two bare loops {limit:.2f}), {two / speed:.2f} x our one; members {members_are}"
     )
     figures = {
         "bare_samples_per_s": round(rate["bare"]),
@@ -291,12 +293,13 @@ def main() -> None:
         "two_processes_samples_per_s": round(rate["two"]),
         "one_on_all_cores_samples_per_s": round(rate["free"]),
         "one_over_bare": round(speed, 3),
-        "two_over_one": round(scaling, 3),
+        "two_over_bare": round(two, 3),
+        "two_over_one": round(two / speed, 3),
         "two_bare_over_bare": round(limit, 3),
         "members_equal": same,
         "samples": arguments.samples,
     }
-    target = {"one_over_bare": SPEED_TARGET, "two_over_one": SCALING_TARGET, "members_equal": True}
+    target = {"one_over_bare": SPEED_TARGET, "two_over_bare": TWO_TARGET, "members_equal": True}
     print(
         json.dumps(
             {"name": "webdataset_export", "figures": figures, "target": target, "met": met, "why": why}
