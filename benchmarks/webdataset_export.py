@@ -284,7 +284,8 @@ def main() -> None:
     members_are, limit = "equal" if same else "DIFFER", rate["bare two"] / rate["bare"]
     why = (
         f"one process {speed:.2f} x bare (target {SPEED_TARGET}), two {two:.2f} x bare"
-        f" (target {TWO_TARGET:.2f}; two bare loops {limit:.2f}), {two / speed:.2f} x our one; members {members_are}"
+        f" (target {TWO_TARGET:.2f}; two bare loops {limit:.2f}), {two / speed:.2f} x our one;"
+        f" members {members_are}"
     )
     figures = {
         "bare_samples_per_s": round(rate["bare"]),
