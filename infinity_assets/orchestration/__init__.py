@@ -1,5 +1,6 @@
 """What the stages' assets share: how a result becomes materializations, checks and metadata in Dagster."""
 
+import atexit
 import gc
 from typing import Final
 
@@ -9,3 +10,6 @@ from typing import Final
 LOOKS: Final = (10_000, 20, 20)
 
 gc.set_threshold(*LOOKS)
+
+# A process that ends would look at all of them once more, for half a second and, with what judges rows, a whole.
+atexit.register(gc.freeze)
