@@ -3,16 +3,18 @@
 Dagster makes an engine and opens a connection for each of the hundreds of statements of a run, so that each
 compiles its SQL anew, and closing the last connection to a file forces a checkpoint. Here each file has one
 engine with a pool, a run's new file is a copy of an empty one instead of being migrated from nothing, a
-table that was seen is not looked for again, and the materialization to which a step's checks belong is looked
-up once, not twice a check. The files are the same: the UI reads them with Dagster's own classes.
+table or column that was seen is not looked for again, and the materialization to which a step's checks belong
+is looked up once, not twice a check. What a step tells in one go is one transaction. The files are the same:
+the UI reads them with Dagster's own classes.
 
-Overrides five methods that Dagster does not document; a test fails when they are no longer called.
+Overrides methods that Dagster does not document; a test fails when they are no longer called.
 """
 
 from __future__ import annotations
 
 import os
 import sqlite3
+import threading
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
@@ -23,6 +25,7 @@ import sqlalchemy
 from dagster import AssetKey, AssetRecordsFilter, EventRecordsResult
 from dagster._core.events import DagsterEventType
 from dagster._core.events.log import EventLogEntry
+from dagster._core.storage.event_log.schema import SqlEventLogStorageTable
 from dagster._core.storage.event_log.sqlite.sqlite_event_log import INDEX_SHARD_NAME, SqliteEventLogStorage
 from dagster._core.storage.runs.sqlite.sqlite_run_storage import SqliteRunStorage
 from dagster._core.storage.sqlite import SQLITE_BUSY_TIMEOUT_SECONDS
@@ -41,6 +44,14 @@ BETWEEN_CHECKS = frozenset(
         DagsterEventType.STEP_OUTPUT,
     }
 )
+
+#: What waits to be written with the event behind it, which comes at once: none is the last of a step or run, and
+#: nothing is computed after one. Whoever reads the log in this process has it written first.
+BEFORE_OTHERS = BETWEEN_CHECKS | {
+    DagsterEventType.ASSET_CHECK_EVALUATION_PLANNED,
+    DagsterEventType.ASSET_MATERIALIZATION,
+    DagsterEventType.ASSET_MATERIALIZATION_PLANNED,
+}
 
 
 class Engines:
@@ -78,17 +89,36 @@ def _wait_at_checkpoints_only(connection: Any, record: Any) -> None:
     connection.execute("PRAGMA synchronous=NORMAL")
 
 
+class _Event:
+    """An event as a row, for a statement that SQLAlchemy analyses once and not for each event."""
+
+    _insert = SqlEventLogStorageTable.insert()
+
+    def __init__(self, row: Mapping[str, Any]) -> None:
+        self._row = row
+
+    def _execute_on_connection(self, connection: sqlalchemy.Connection, _: Any, options: Any) -> Any:
+        return self._insert._execute_on_connection(connection, [self._row], options)
+
+
 class _EventLog(SqliteEventLogStorage):
     def __init__(self, base_dir: str) -> None:
         self.engines = Engines()
         self._empty: bytes | None = None  #: a run's file without events, once one was made
         self._seen_tables: set[str] = set()
         self._checked: tuple[tuple[Any, ...], EventRecordsResult] | None = None
+        self._waiting: list[EventLogEntry] = []
+        self._held: dict[str, sqlalchemy.Connection] = {}  #: by shard, while events are written together
+        self._lock = threading.RLock()  #: not Dagster's: a method that holds it calls others that take it
         super().__init__(base_dir)
 
     @contextmanager
     def _connect(self, shard: str) -> Iterator[sqlalchemy.Connection]:
-        with self._db_lock:
+        with self._lock:
+            if shard in self._held:
+                yield self._held[shard]
+                return
+            self._write()
             url = self.conn_string_for_shard(shard)
             if shard not in self._initialized_dbs:
                 self._prepare(shard, url)
@@ -120,7 +150,27 @@ class _EventLog(SqliteEventLogStorage):
     def store_event(self, event: EventLogEntry) -> None:
         if event.dagster_event_type not in BETWEEN_CHECKS:
             self._checked = None
-        super().store_event(event)
+        with self._lock:
+            self._waiting.append(event)
+            if event.dagster_event_type not in BEFORE_OTHERS:
+                self._write()
+
+    def prepare_insert_event(self, event: EventLogEntry) -> _Event:
+        return _Event(self._event_to_row(event))
+
+    def _write(self) -> None:
+        """Write what waits as two transactions: of the run, then of the index of all runs."""
+        events, self._waiting = self._waiting, []
+        if not events:
+            return
+        run_id = events[0].run_id
+        with self._connect(INDEX_SHARD_NAME) as index, self._connect(run_id) as run:
+            self._held = {INDEX_SHARD_NAME: index, run_id: run}
+            try:
+                for event in events:
+                    super().store_event(event)
+            finally:
+                self._held = {}
 
     def fetch_materializations(
         self,
@@ -138,6 +188,7 @@ class _EventLog(SqliteEventLogStorage):
         return self._checked[1]
 
     def dispose(self) -> None:
+        self._write()
         super().dispose()
         self.engines.close()
 

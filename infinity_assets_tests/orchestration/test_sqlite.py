@@ -102,6 +102,61 @@ def test_each_check_belongs_to_the_materialization_of_its_own_run(
             assert {(t.run_id, t.storage_id) for t in targets if t} == {(result.run_id, stored.storage_id)}
 
 
+@dg.asset(
+    partitions_def=PARTITIONS,
+    deps=[checked],
+    check_specs=[dg.AssetCheckSpec("sound", asset="broken", blocking=True)],
+)
+def broken():
+    """An asset whose blocking check fails."""
+    return dg.MaterializeResult(check_results=[dg.AssetCheckResult(passed=False, check_name="sound")])
+
+
+def recorded(instance: dg.DagsterInstance) -> tuple[list[object], object]:
+    """What two runs leave in Dagster's records, without times and ids."""
+    not_of_the_run = {dg.DagsterEventType.ENGINE_EVENT, dg.DagsterEventType.LOGS_CAPTURED}  # times, places
+    told: list[object] = []
+    for assets in ([thing, checked], [checked, broken]):
+        result = dg.materialize(assets, partition_key="p", instance=instance, raise_on_error=False)
+        told += [
+            (entry.dagster_event_type, entry.step_key, str(entry.get_dagster_event().asset_key))
+            for entry in instance.all_logs(result.run_id)
+            if entry.dagster_event_type not in not_of_the_run
+        ]
+    keys = [dg.AssetCheckKey(dg.AssetKey("checked"), name) for name in ("one", "two", "three")]
+    keys.append(dg.AssetCheckKey(dg.AssetKey("broken"), "sound"))
+    log = instance.event_log_storage
+    checks = {key: [r.status for r in log.get_asset_check_execution_history(key, limit=5)] for key in keys}
+    return told, checks
+
+
+def test_records_are_those_of_dagsters_own_storage(tmp_path: Path) -> None:
+    """An event that is written with others would otherwise be missing, or stand in another place."""
+    with open_instance(tmp_path / "kept") as instance:
+        ours = recorded(instance)
+    with dg.DagsterInstance.from_config(str(instance_folder(tmp_path / "plain"))) as plain:
+        assert ours == recorded(plain)
+    with dg.DagsterInstance.from_config(str(instance_folder(tmp_path / "kept"))) as reader:
+        (last, _) = reader.get_runs()
+        assert last.status is dg.DagsterRunStatus.FAILURE
+        assert len(reader.all_logs(last.run_id)) > 10, "nothing waits when a run has ended"
+
+
+def test_what_waits_is_there_for_whoever_reads(tmp_path: Path) -> None:
+    """A step that looks at what it recorded itself would not find it."""
+    counted: list[int] = []
+
+    @dg.asset
+    def looks(context):  # without future annotations Dagster would read its type
+        context.log_event(dg.AssetMaterialization("other"))
+        counted.append(len(context.instance.fetch_materializations(dg.AssetKey("other"), limit=5).records))
+        return dg.MaterializeResult()
+
+    with open_instance(tmp_path) as instance:
+        assert dg.materialize([looks], instance=instance).success
+    assert counted == [1]
+
+
 def test_another_storage_stays(tmp_path: Path) -> None:
     """A lab that keeps Dagster's records in another database must not find them in SQLite instead."""
     folder = instance_folder(tmp_path)
