@@ -11,5 +11,5 @@ LOOKS: Final = (10_000, 20, 20)
 
 gc.set_threshold(*LOOKS)
 
-# A process that ends would look at all of them once more, for half a second and, with what judges rows, a whole.
+# A process that ends would look at all of them once more: half a second, a whole one with what judges rows.
 atexit.register(gc.freeze)
