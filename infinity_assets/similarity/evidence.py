@@ -7,16 +7,16 @@ megapixel). All measures are our choice; their limits stand in :mod:`~infinity_a
 from __future__ import annotations
 
 from functools import cached_property
+from typing import TypeVar, cast
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
-from infinity_assets.similarity.levels import contrast_of, fitted_curve, mapped
+from infinity_assets.similarity.levels import contrast_of, fitted_curve, mapped, sampled
 from infinity_assets.similarity.registration import (
     SAMPLE,
     Floats,
-    Inside,
     Placement,
     place,
     refine,
@@ -59,14 +59,22 @@ COLOUR_SHARE = 0.15
 
 SQUARE = np.ones((3, 3), np.uint8)
 
-#: A pixel and those around it, from 0 to 2 down and right, the pixel itself first.
-AROUND = ((1, 1), *((down, right) for down in range(3) for right in range(3) if (down, right) != (1, 1)))
+#: How many times the slope Sobel's filter gives.
+SOBEL = 8
+
+#: Slopes to the right and down, :data:`SOBEL` times, with a rim of one: ``(h + 2, w + 2)`` each.
+Edges = tuple[npt.NDArray[np.int16], npt.NDArray[np.int16]]
+
+Pixels = TypeVar("Pixels", bound=npt.NDArray[np.uint8] | npt.NDArray[np.float32])
+
+#: A pixel and those around it, down and right, the pixel itself first.
+AROUND = ((0, 0), *((down, right) for down in (-1, 0, 1) for right in (-1, 0, 1) if (down, right) != (0, 0)))
 
 
 class Evidence:
     """Measures of b with a laid upon it, made when asked for; levels are of 255, at full contrast."""
 
-    def __init__(self, a: Signature, b: Signature, one: Floats, other: Floats, placement: Placement) -> None:
+    def __init__(self, a: Signature, b: Signature, one: Plane, other: Plane, placement: Placement) -> None:
         self.placement = placement
         self._a, self._b = a, b
         self._other = other
@@ -74,54 +82,84 @@ class Evidence:
         self._inside = within(matrix, one.shape, other.shape)
         #: share of b on which a lies; where it is 0, nothing can be measured
         self.overlap = share(self._inside, other.shape)
-        size = (other.shape[1], other.shape[0])
-        how = cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP
-        laid = cv2.warpAffine(one, matrix, size, flags=how, borderMode=cv2.BORDER_REPLICATE)
-        self._laid: Floats = laid.clip(0, 255)
+        self._laid = one
+        if placement != Placement() or one.shape != other.shape:
+            size = (other.shape[1], other.shape[0])
+            how = cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP
+            self._laid = cv2.warpAffine(one, matrix, size, flags=how, borderMode=cv2.BORDER_REPLICATE)
 
     @cached_property
-    def _mapped(self) -> tuple[Floats, float]:
-        return _in_brightness_of(self._laid, self._other, self._inside)
+    def _sample(self) -> tuple[Plane, Plane]:
+        """Levels of both at some pixels, evenly chosen."""
+        return sampled(self._laid[self._inside].ravel(), self._other[self._inside].ravel())
+
+    @cached_property
+    def _curve(self) -> tuple[npt.NDArray[np.float64], float]:
+        return fitted_curve(*self._sample)
+
+    @cached_property
+    def _mapped(self) -> Plane:
+        """a in the brightness of b."""
+        table = np.rint(mapped(self._curve[0], np.arange(256, dtype=np.float32))).astype(np.uint8)
+        through = self._other.copy()  # what lies outside of a says nothing
+        through[self._inside] = cv2.LUT(self._laid[self._inside], table)
+        return through
 
     @cached_property
     def _contrast(self) -> float:
-        return contrast_of(self._other[self._inside].ravel())
+        return contrast_of(self._sample[1])
 
     @cached_property
     def correlation(self) -> float:
         """Of b with a mapped to its brightness, -1 to 1."""
-        return _correlation(self._mapped[0][self._inside].ravel(), self._other[self._inside].ravel())
+        x, y = self._sample
+        return _correlation(mapped(self._curve[0], x.astype(np.float32)), y.astype(np.float32))
 
     @property
     def slope(self) -> float:
         """Least slope of the map of brightness: below 0 is inverted, 1 is unchanged."""
-        return self._mapped[1]
+        return self._curve[1]
 
-    @cached_property
+    @property
     def gain(self) -> float:
         """How many times the contrast of what b shows of a is that of a; 0 where a is flat."""
-        deviation = float(self._laid[self._inside].std())
-        return float(self._other[self._inside].std()) / deviation if deviation > 0 else 0.0
+        deviations = (
+            float(cv2.meanStdDev(plane[self._inside])[1][0, 0]) for plane in (self._laid, self._other)
+        )
+        of_a, of_b = deviations
+        return of_b / of_a if of_a > 0 else 0.0
 
     @cached_property
-    def _edges(self) -> tuple[tuple[Floats, Floats], tuple[Floats, Floats]]:
-        return _edges(self._mapped[0]), _edges(self._other)
+    def _edges(self) -> tuple[Edges, Edges]:
+        return _edges(self._mapped), _edges(self._other)
+
+    @cached_property
+    def _apart(self) -> npt.NDArray[np.intp]:
+        """Where edges may be missing in either: nowhere else do the slopes of the two differ enough."""
+        (x, y), (other_x, other_y) = self._edges
+        least = (1 - EDGE_LEFT) * EDGE * SOBEL * self._contrast / 2**0.5
+        apart = cv2.max(cv2.absdiff(x, other_x), cv2.absdiff(y, other_y)) > least
+        rows, columns = self._inside
+        seen = np.zeros_like(apart)
+        inside = slice(rows.start + 1, rows.stop + 1), slice(columns.start + 1, columns.stop + 1)
+        seen[inside] = apart[inside]
+        return np.flatnonzero(seen)
 
     @cached_property
     def lost(self) -> float:
         """Edges of a that b lacks, mean of the worst window."""
         of_a, of_b = self._edges
-        return self._worst_missing(of_a, of_b)
+        return _worst_missing(self._apart, of_a, of_b, self._contrast)
 
     @cached_property
     def added(self) -> float:
         """Edges of b that a lacks, mean of the worst window."""
         of_a, of_b = self._edges
-        return self._worst_missing(of_b, of_a)
+        return _worst_missing(self._apart, of_b, of_a, self._contrast)
 
-    def _worst_missing(self, edges: tuple[Floats, Floats], others: tuple[Floats, Floats]) -> float:
-        window = 7 if self._other.size < 20_000 else 9
-        return _worst(_missing(edges, others, self._inside, self._contrast), window) / self._contrast
+    def keeps_edges(self, limit: float) -> bool:
+        """Whether less than ``limit`` is lost or less than that is added."""
+        return self.lost < limit or self.added < limit
 
     @cached_property
     def recoloured(self) -> float:
@@ -130,7 +168,8 @@ class Evidence:
 
     @cached_property
     def _structure(self) -> tuple[float, float]:
-        return _unexplained(self._mapped[0], self._other, self._inside, self._contrast)
+        one, other = (p[self._inside].astype(np.float32) for p in (self._mapped, self._other))
+        return _unexplained(one, other, self._contrast)
 
     @property
     def unexplained(self) -> float:
@@ -145,8 +184,9 @@ class Evidence:
     @property
     def flat(self) -> float:
         """Share of pixels of b without any slope, near 1 for drawings."""
-        x, y = self._edges[1]
-        return float(np.mean(np.abs(x) + np.abs(y) < 0.5))
+        x, y = (slopes[1:-1, 1:-1].ravel() for slopes in self._edges[1])
+        x, y = sampled(x, y)
+        return float(np.mean(np.abs(x) + np.abs(y) < 0.5 * SOBEL))
 
     @property
     def grey(self) -> bool:
@@ -169,7 +209,7 @@ def examine(
         return None
     luma_a, luma_b = (p.luma if most is None else _small(p.luma, most) for p in (a, b))
     if start is None:
-        start = place(_small(luma_a, LUMA_PIXELS), _small(luma_b, LUMA_PIXELS))
+        start = place(*(_small(luma, LUMA_PIXELS).astype(np.float32) for luma in (luma_a, luma_b)))
         if start is None:
             return None
     one, other = _of_one_scale(luma_a, luma_b, start)
@@ -178,43 +218,34 @@ def examine(
             continue  # the earlier look has been there, or near enough
         if other.size >= 2 * LUMA_PIXELS and one.size >= pixels / 2:
             reduced = min(1.0, (pixels / one.size) ** 0.5)
-            start = refine(_scaled(one, reduced, reduced), _scaled(other, reduced, reduced), start, steps)
+            coarse, sought = (_scaled(p, reduced, reduced).astype(np.float32) for p in (one, other))
+            start = refine(coarse, sought, start, steps)
     seen = Evidence(a, b, one, other, start)
     return seen if seen.overlap >= LEAST_OVERLAP else None
 
 
-def _small(plane: Plane | Floats, pixels: int) -> Floats:
+def _small(plane: Plane, pixels: int) -> Plane:
     while plane.size >= 4 * pixels and min(plane.shape) >= 2 * LEAST_SIDE:
         rows, columns = plane.shape[0] // 2, plane.shape[1] // 2
         even = plane[: 2 * rows, : 2 * columns]  # OpenCV's exact path, many times faster than any other
         plane = cv2.resize(even, (columns, rows), interpolation=cv2.INTER_AREA)
     share = min(1.0, (pixels / plane.size) ** 0.5)
-    return _scaled(plane.astype(np.float32), share, share)
+    return _scaled(plane, share, share)
 
 
-def _scaled(plane: Floats, x: float, y: float) -> Floats:
+def _scaled(plane: Pixels, x: float, y: float) -> Pixels:
     size = max(LEAST_SIDE, round(plane.shape[1] * x)), max(LEAST_SIDE, round(plane.shape[0] * y))
     if size == (plane.shape[1], plane.shape[0]):
         return plane
-    scaled: Floats = cv2.resize(plane, size, interpolation=cv2.INTER_AREA)
-    return scaled
+    return cast(Pixels, cv2.resize(plane, size, interpolation=cv2.INTER_AREA))
 
 
-def _of_one_scale(a: Plane | Floats, b: Plane | Floats, at: Placement) -> tuple[Floats, Floats]:
+def _of_one_scale(a: Plane, b: Plane, at: Placement) -> tuple[Plane, Plane]:
     """The finer one reduced, so that what both show has the same size in both."""
     x, y = b.shape[1] / (a.shape[1] * at.scale_x), b.shape[0] / (a.shape[0] * at.scale_y)
-    one, other = a.astype(np.float32), b.astype(np.float32)
     if x * y < 1:
-        return _scaled(one, min(1.0, x), min(1.0, y)), other
-    return one, _scaled(other, min(1.0, 1 / x), min(1.0, 1 / y))
-
-
-def _in_brightness_of(a: Floats, b: Floats, inside: Inside) -> tuple[Floats, float]:
-    """a through the curve that takes its levels to b's, and the curve's least slope."""
-    curve, slope = fitted_curve(a[inside].ravel(), b[inside].ravel())
-    laid = b.copy()  # what lies outside of a says nothing
-    laid[inside] = mapped(curve, a[inside])
-    return laid, slope
+        return _scaled(a, min(1.0, x), min(1.0, y)), b
+    return a, _scaled(b, min(1.0, 1 / x), min(1.0, 1 / y))
 
 
 def _correlation(x: Floats, y: Floats) -> float:
@@ -227,51 +258,41 @@ def _worst(picture: Floats, window: int) -> float:
     return float(cv2.blur(picture, (window, window)).max())
 
 
-def _edges(picture: Floats) -> tuple[Floats, Floats]:
-    x = cv2.Sobel(picture, cv2.CV_32F, 1, 0, ksize=3, scale=0.125)
-    y = cv2.Sobel(picture, cv2.CV_32F, 0, 1, ksize=3, scale=0.125)
+def _edges(picture: Plane) -> Edges:
+    slopes = (cv2.Sobel(picture, cv2.CV_16S, x, 1 - x, ksize=3) for x in (1, 0))
+    x, y = (cv2.copyMakeBorder(slope, 1, 1, 1, 1, cv2.BORDER_REPLICATE) for slope in slopes)
     return x, y
 
 
-def _missing(
-    edges: tuple[Floats, Floats], others: tuple[Floats, Floats], inside: Inside, contrast: float
-) -> Floats:
-    """Strength of edges of which the other has less than a share, in the same direction, a pixel around."""
-    x, y = (e[inside] for e in edges)
-    strength = cv2.magnitude(x, y)
-    at = np.flatnonzero(strength > EDGE * contrast)
-    missing = np.zeros(edges[0].shape, np.float32)
-    if not len(at):
-        return missing
-    # Only strong edges are looked up: they are few.
-    strong, x, y = strength.ravel()[at], x.ravel()[at], y.ravel()[at]
-    padded = [cv2.copyMakeBorder(e, 1, 1, 1, 1, cv2.BORDER_REPLICATE) for e in others]
-    width = padded[0].shape[1]
-    columns = inside[1].stop - inside[1].start
-    first = (at // columns + inside[0].start) * width + at % columns + inside[1].start
-    other_x, other_y = (e.ravel() for e in padded)
-    least = EDGE_LEFT * strong**2
-
-    def gone(some: npt.NDArray[np.intp], down: int, right: int) -> npt.NDArray[np.bool_]:
-        there = first[some] + (down * width + right)
-        lacks: npt.NDArray[np.bool_] = x[some] * other_x[there] + y[some] * other_y[there] < least[some]
-        return lacks
-
-    lost = np.arange(len(at))
+def _worst_missing(at: npt.NDArray[np.intp], edges: Edges, others: Edges, contrast: float) -> float:
+    """Strength of edges of which the other has less than a share, in the same direction, a pixel around: mean
+    of the worst window, of edges among the pixels ``at``."""
+    rows, columns = edges[0].shape
+    x, y = (slopes.ravel()[at].astype(np.float32) for slopes in edges)
+    squares = x * x + y * y
+    lost = np.flatnonzero(squares > (EDGE * SOBEL * contrast) ** 2)
+    other_x, other_y = (slopes.ravel() for slopes in others)
     for down, right in AROUND:  # most edges are where they should be, so few are looked for around it
-        lost = lost[gone(lost, down, right)]
-    found = np.zeros(strength.size, np.float32)
-    found[at[lost]] = np.minimum(strong[lost], STRONGEST_EDGE)
-    missing[inside] = found.reshape(strength.shape)
-    return missing
+        at, x, y, squares = at[lost], x[lost], y[lost], squares[lost]
+        there = at + (down * columns + right)
+        lost = np.flatnonzero(x * other_x[there] + y * other_y[there] < EDGE_LEFT * squares)
+    if not len(lost):
+        return 0.0
+    row, column = np.divmod(at[lost], columns)
+    window = 7 if (rows - 2) * (columns - 2) < 20_000 else 9
+    # Only around what is missing; beyond the picture it is as within it.
+    top, left = max(1, int(row.min()) - window), max(1, int(column.min()) - window)
+    bottom, right = min(rows - 2, int(row.max()) + window), min(columns - 2, int(column.max()) + window)
+    missing = np.zeros((bottom - top + 1, right - left + 1), np.float32)
+    missing[row - top, column - left] = np.minimum(np.sqrt(squares[lost]) / SOBEL, STRONGEST_EDGE)
+    return _worst(missing, window) / contrast
 
 
-def _unexplained(a: Floats, b: Floats, inside: Inside, contrast: float) -> tuple[float, float]:
+def _unexplained(a: Floats, b: Floats, contrast: float) -> tuple[float, float]:
     """Standard deviation, in the worst window and in nine of ten, of what neither a line over the other's
     levels nor a shift by a pixel explains; shifts are not tried where the line explains enough everywhere.
     Where one has no structure there is none: a watermark on plain ground and blurred detail count under
     ``lost`` and ``added``."""
-    a, b = a[inside], b[inside]
     mean_a, variance_a = _moments(a)
     least: Floats | None = None
     structure = variance_a
@@ -331,7 +352,7 @@ def _recoloured(a: Signature, b: Signature, at: Placement) -> float:
     one = _colours(a, at, (rows, columns))
     other = _colours(b, Placement(), (rows, columns))
     inside = within(at.matrix((rows, columns), (rows, columns)), (rows, columns), (rows, columns))
-    curve, _ = fitted_curve(one[:, *inside].ravel(), other[:, *inside].ravel())
+    curve, _ = fitted_curve(*sampled(one[:, *inside].ravel(), other[:, *inside].ravel()))
     through = mapped(curve, one)
     square = np.zeros((rows, columns), np.float32)
     strength = np.zeros((rows, columns), np.float32)
@@ -351,7 +372,7 @@ def _weighted(weights: npt.NDArray[np.float32], channels: Floats) -> Floats:
 
 def _colours(picture: Signature, at: Placement, shape: tuple[int, int]) -> Floats:
     """Red, green and blue, ``(3, h, w)``, as they lie under a picture of ``shape``."""
-    luma = _laid(_small(picture.luma, shape[0] * shape[1]), at, shape)
+    luma = _laid(_small(picture.luma, shape[0] * shape[1]).astype(np.float32), at, shape)
     if picture.chroma is None:
         return np.stack([luma, luma, luma])
     cb, cr = (_laid(plane.astype(np.float32) - 128, at, shape) for plane in picture.chroma)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TypeVar
 
 import cv2
 import numpy as np
@@ -10,37 +10,54 @@ import numpy.typing as npt
 
 from infinity_assets.similarity.registration import Floats
 
-#: Pixels to which the curve of brightness is fitted, evenly chosen.
+Levels = npt.NDArray[np.uint8] | npt.NDArray[np.float32]
+Values = TypeVar("Values", npt.NDArray[np.uint8], npt.NDArray[np.int16], npt.NDArray[np.float32])
+
+#: Pixels to which a curve of brightness is fitted.
 CURVE_PIXELS = 4_000
 
+#: Where the slope of a curve is measured: between these shares of its levels.
+STEPS = np.linspace(0, 1, 9)
 
-def fitted_curve(x: Floats, y: Floats) -> tuple[npt.NDArray[np.float64], float]:
+
+def sampled(x: Values, y: Values) -> tuple[Values, Values]:
+    """At most some :data:`CURVE_PIXELS` of two pictures' pixels, ``(pixels,)`` each, evenly chosen."""
+    step = max(1, len(x) // CURVE_PIXELS)
+    return x[::step], y[::step]
+
+
+def fitted_curve(x: Levels, y: Levels) -> tuple[npt.NDArray[np.float64], float]:
     """The cubic that takes levels x to y (brightness, contrast, gamma, clipping), fitted robustly: its
     coefficients over (level - 128) / 128 from the highest, and its least slope over the levels of x.
 
     Rare levels count for more than their number, or the ink of a page would be left out.
     """
-    step = max(1, len(x) // CURVE_PIXELS)
-    u = (x[::step].astype(np.float64) - 128) / 128
-    v = y[::step].astype(np.float64)
-    levels = ((u + 1) * 8).astype(np.int64).clip(0, 15)
-    rarity = 1 / np.sqrt(np.bincount(levels, minlength=16)[levels] / len(u) + 0.01)
-    powers = np.stack([u * u * u, u * u, u, np.ones_like(u)], axis=1)
-    ridge = np.diag([1e-3, 1e-3, 1e-6, 1e-6]) * float(rarity.sum())
+    powers = np.ones((4, len(x)), np.float32)
+    u = powers[2]
+    np.multiply(x - np.float32(128), np.float32(1 / 128), out=u)
+    np.multiply(u, u, out=powers[1])
+    np.multiply(powers[1], u, out=powers[0])
+    v = y.astype(np.float32)
+    levels = ((u + 1) * 8).astype(np.intp)
+    counts = np.bincount(levels, minlength=16) / len(u)
+    rarity = (1 / np.sqrt(counts + 0.01)).astype(np.float32)[levels]
+    whole = float(rarity.sum())
+    ridge = np.diag([1e-3, 1e-3, 1e-6, 1e-6]) * whole
     weight = rarity
     for _ in range(3):
-        weighted = powers * weight[:, None]
-        normal, moments = weighted.T @ powers + ridge, weighted.T @ v[:, None]
-        curve = cv2.solve(normal, moments, flags=cv2.DECOMP_CHOLESKY)[1].ravel()
-        residual = np.abs(v - powers @ curve)
-        usual = float(residual @ rarity) / float(rarity.sum())
-        weight = rarity / (1 + (residual / (1.5 * usual + 1)) ** 2)
+        weighted = powers * weight
+        normal, moments = (weighted @ powers.T).astype(np.float64) + ridge, weighted @ v[:, None]
+        curve = cv2.solve(normal, moments.astype(np.float64), flags=cv2.DECOMP_CHOLESKY)[1].ravel()
+        residual = np.abs(v - curve.astype(np.float32) @ powers)
+        usual = float(residual @ rarity) / whole
+        residual *= np.float32(1 / (1.5 * usual + 1))
+        weight = rarity / (1 + residual * residual)
     low, high = _ends(u, 0.02)
     if high - low < 0.25:
         low, high = float(u.min()), float(u.max())
-    ends = np.linspace(low, high, 9)
-    width = max(float(ends[1] - ends[0]), 1e-3) * 128
-    return curve, float(np.diff(np.polyval(curve, ends)).min()) / width
+    u = low + (high - low) * STEPS
+    rise = np.diff(((curve[0] * u + curve[1]) * u + curve[2]) * u)
+    return curve, float(rise.min()) / (max((high - low) / 8, 1e-3) * 128)
 
 
 def mapped(curve: npt.NDArray[np.float64], levels: Floats) -> Floats:
@@ -55,13 +72,13 @@ def mapped(curve: npt.NDArray[np.float64], levels: Floats) -> Floats:
     return np.clip(levels, 0, 255, out=levels)
 
 
-def contrast_of(values: Floats) -> float:
+def contrast_of(values: Levels) -> float:
     """Share of the full range that the levels span, 0.3 at least."""
-    low, high = _ends(values[:: max(1, len(values) // 4000)], 0.01)
+    low, high = _ends(values, 0.01)
     return min(1.0, max(0.3, (high - low) / 255))
 
 
-def _ends(values: npt.NDArray[np.floating[Any]], share: float) -> tuple[float, float]:
+def _ends(values: Levels, share: float) -> tuple[float, float]:
     """What lies below and above all but a share of the values at either end."""
     at = int(share * (len(values) - 1))
     ordered = np.partition(values, (at, len(values) - 1 - at))

@@ -26,7 +26,7 @@ from infinity_assets.similarity.signature import Signature, pack, unpack
 PHASH_RADIUS = 10
 
 #: Raised when the same pictures get another relation.
-WITNESS_VERSION = 11
+WITNESS_VERSION = 12
 
 #: Largest distance of one pHash to the other's complement at which two pictures are compared as light and
 #: dark themes of one: 36 of 40 drawn screens and their dark themes are within 6, all within 10.
@@ -104,10 +104,9 @@ def relation(a: bytes, b: bytes) -> Comparison:
     # From cheap to dear: most pairs of other pictures are told by the first measures.
     if seen.correlation <= FIRST_CORRELATION or seen.placement.contained <= FIRST_CONTAINED:
         return Comparison("different", _score(seen))
-    edges = min(seen.lost, seen.added)
-    if seen.slope > LEAST_SLOPE and edges < FIRST_EDGES and seen.recoloured < FIRST_COLOUR:
+    if seen.slope > LEAST_SLOPE and seen.keeps_edges(FIRST_EDGES) and seen.recoloured < FIRST_COLOUR:
         return Comparison("same", _score(seen), seen.placement if a <= b else seen.placement.inverse())
-    if edges < VARIANT_EDGES and (seen.grey or seen.flat > DRAWN) and _unmoved(seen.placement):
+    if _unmoved(seen.placement) and (seen.grey or seen.flat > DRAWN) and seen.keeps_edges(VARIANT_EDGES):
         return Comparison("variant", _score(seen))
     return Comparison("different", _score(seen))
 
@@ -142,12 +141,12 @@ def closer(a: Signature, b: Signature, start: Placement) -> Comparison:
         start: where b lies in a, from the first look.
     """
     first, second = a, b
-    if _order(b) < _order(a):
+    if not _in_order(a, b):
         first, second, start = b, a, start.inverse()
     early = examine(first, second, EARLY_PIXELS, start)
     if early is None:
         return DIFFERENT
-    if early.correlation <= EARLY_CORRELATION or min(early.lost, early.added) >= EARLY_EDGES:
+    if early.correlation <= EARLY_CORRELATION or not early.keeps_edges(EARLY_EDGES):
         return Comparison("different", _score(early))
     seen = examine(first, second, None, early.placement)
     if seen is None:
@@ -155,10 +154,10 @@ def closer(a: Signature, b: Signature, start: Placement) -> Comparison:
     same = (
         seen.correlation > CORRELATION
         and seen.placement.contained > CONTAINED
-        and min(seen.lost, seen.added) < EDGES_BOTH
+        and seen.keeps_edges(EDGES_BOTH)
         and not _changed(seen)
         and seen.recoloured < COLOUR
-        and (seen.flat <= SPARSE or _little_done(seen))
+        and (_little_done(seen) or seen.flat <= SPARSE)
     )
     return Comparison("same" if same else "different", _score(seen))
 
@@ -191,6 +190,9 @@ def _score(seen: Evidence) -> float:
     return max(0.0, min(1.0, seen.correlation))
 
 
-def _order(picture: Signature) -> tuple[tuple[int, ...], bytes, bytes]:
-    chroma = b"" if picture.chroma is None else picture.chroma.tobytes()
-    return picture.luma.shape, picture.luma.tobytes(), chroma
+def _in_order(a: Signature, b: Signature) -> bool:
+    """Whether a is the first of the two: by size, then by their pixels."""
+    if a.luma.shape != b.luma.shape:
+        return a.luma.shape < b.luma.shape
+    one, other = (b"" if p.chroma is None else p.chroma.tobytes() for p in (a, b))
+    return (one, a.luma.tobytes()) <= (other, b.luma.tobytes())
