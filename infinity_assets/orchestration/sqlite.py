@@ -45,8 +45,8 @@ BETWEEN_CHECKS = frozenset(
     }
 )
 
-#: What waits to be written with the event behind it, which comes at once: none is the last of a step or run, and
-#: nothing is computed after one. Whoever reads the log in this process has it written first.
+#: What waits to be written with the event behind it, which comes at once: none ends a step or a run,
+#: and nothing is computed after one. Whoever reads the log in this process has it written first.
 BEFORE_OTHERS = BETWEEN_CHECKS | {
     DagsterEventType.ASSET_CHECK_EVALUATION_PLANNED,
     DagsterEventType.ASSET_MATERIALIZATION,

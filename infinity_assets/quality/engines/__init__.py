@@ -37,7 +37,7 @@ class Engine(Protocol):
 
 
 def open_engine(name: EngineName) -> Engine:
-    """The engine of that name; Great Expectations takes a second to load, when it first judges."""
+    """The engine of that name; Great Expectations takes a third of a second to load, when it first judges."""
     if name == "great_expectations":
         from infinity_assets.quality.engines.expectations import Expectations
 
