@@ -46,7 +46,7 @@ def closeup(data: bytes, limits: Limits) -> Signature:
     for _ in range(2):
         if min(small.shape[:2]) >= 16:
             small = halve(small)
-    luma = cv2.cvtColor(picture, cv2.COLOR_RGBA2GRAY)
+    luma = cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY)
     return Signature(canonical.width, canonical.height, luma, chroma_of(small))
 
 
@@ -57,24 +57,25 @@ def squared(data: bytes, side: int, limits: Limits) -> np.ndarray[Any, np.dtype[
         ImageProblem: if the picture cannot be decoded; one that was measured can.
     """
     picture, _ = _upright(data, limits)
-    picture = cv2.cvtColor(picture, cv2.COLOR_GRAY2RGB if picture.ndim == 2 else cv2.COLOR_RGBA2RGB)
+    if picture.ndim == 2:
+        picture = cv2.cvtColor(picture, cv2.COLOR_GRAY2RGB)
     how = cv2.INTER_AREA if min(picture.shape[:2]) >= side else cv2.INTER_LINEAR
     small: np.ndarray[Any, np.dtype[np.uint8]] = cv2.resize(picture, (side, side), interpolation=how)
     return small
 
 
 def _upright(data: bytes, limits: Limits) -> tuple[np.ndarray[Any, np.dtype[np.uint8]], Canonical]:
-    """Grey or RGBA over white."""
+    """Grey, or RGB over white."""
     header = read_header(data, str(sniff(data)), limits)
     check_limits(data, header, limits)
-    canonical = canonicalize(decode(data, header), opaque=not header.has_alpha, bilevel=header.mode == "1")
+    canonical = canonicalize(decode(data, header), bilevel=header.mode == "1")
     pixels: np.ndarray[Any, np.dtype[Any]] = canonical.pixels
     if canonical.form == "bilevel":
         pixels = np.unpackbits(pixels.astype(np.uint8), axis=1, count=canonical.width) * np.uint8(255)
     elif canonical.form == "grey16":
         pixels = pixels >> 8
     picture = pixels.astype(np.uint8, copy=False)
-    if not canonical.opaque:
+    if canonical.form == "rgba":
         picture = over_white(picture)
     return picture, canonical
 

@@ -2,7 +2,8 @@
 
 Four pictures are derived, each from one before:
 
-- the *canonical* picture, the smallest of bilevel, grey and RGBA that holds the decoded one exactly: hashed;
+- the *canonical* picture, the smallest of bilevel, grey, RGB and RGBA that holds the decoded one exactly:
+  hashed;
 - the *working* picture, over white, halved to 384 x 384 or less: blur, entropy, luminance,
   contrast of its grey;
 - the *thumbnail*, 64 x 64 grey: both perceptual hashes and ``low_detail``;
@@ -28,7 +29,7 @@ from infinity_assets.stages.images.limits import ImageProblem, Limits
 from infinity_assets.stages.images.sniff import extension_ok, refuse_unsupported, sniff
 
 #: Raised when any measure of any picture changes; a golden test fails where that was forgotten.
-MEASURE_VERSION = 2
+MEASURE_VERSION = 3
 
 #: Largest long side of the working picture, in pixels: what the usual vision towers see (SigLIP, RAM++).
 WORKING_SIDE = 384
@@ -106,7 +107,7 @@ def measure_image(data: bytes, declared_name: str | None, limits: Limits) -> Ima
         known |= _of_header(header)
         check_limits(data, header, limits)
         pixels = decode(data, header)
-        known |= _of_pixels(canonicalize(pixels, opaque=not header.has_alpha, bilevel=header.mode == "1"))
+        known |= _of_pixels(canonicalize(pixels, bilevel=header.mode == "1"))
         return ImageMeasures(verdict="keep", **known)
     except ImageProblem as problem:
         return ImageMeasures(verdict="quarantine", reason=problem.reason, detail=problem.detail, **known)
@@ -149,35 +150,36 @@ def _of_pixels(canonical: Canonical) -> dict[str, Any]:
 class Canonical:
     """A picture in the smallest form that holds it exactly."""
 
-    form: Literal["bilevel", "grey", "grey16", "rgba"]
+    form: Literal["bilevel", "grey", "grey16", "rgb", "rgba"]
     pixels: Pixels  #: bilevel: ``(h, ceil(w / 8))``, a bit a pixel; otherwise as :func:`decode` gives them
     width: int
     height: int
-    opaque: bool = True
 
 
-def canonicalize(pixels: Pixels, *, opaque: bool = False, bilevel: bool = False) -> Canonical:
+def canonicalize(pixels: Pixels, *, bilevel: bool = False) -> Canonical:
     """Reduce to the smallest exact form: re-encoding without loss, also as another mode, changes nothing.
 
-    Colour whose three channels agree everywhere becomes grey, 16-bit grey that is 8-bit grey times 257
-    becomes 8-bit, grey of 0 and 255 alone becomes bilevel. Colour under fully transparent pixels is set to 0:
-    encoders (lossless WebP) change it. A sample decides first, so that a photo pays almost nothing.
+    Alpha of 255 everywhere is left out. Colour whose channels agree everywhere becomes grey, 16-bit grey that
+    is 8-bit grey times 257 becomes 8-bit, grey of 0 and 255 alone becomes bilevel. Colour under fully
+    transparent pixels is set to 0: encoders (lossless WebP) change it. A sample decides first, so that a
+    photo pays almost nothing.
 
     Args:
         pixels: as :func:`decode` gives them.
-        opaque: alpha is known to be 255 everywhere.
         bilevel: grey is known to be 0 and 255 alone.
     """
     height, width = pixels.shape[:2]
     if pixels.ndim == 3:
-        words = pixels.reshape(-1).view("<u4")
-        if not opaque and int(np.bitwise_and.reduce(words)) < 0xFF000000:
-            invisible = words < 0x01000000
-            if invisible.any():
-                words = np.where(invisible, np.uint32(0), words)
-            return Canonical("rgba", words.view(np.uint8).reshape(pixels.shape), width, height, opaque=False)
-        if not _is_grey(words):
-            return Canonical("rgba", pixels, width, height)
+        if pixels.shape[2] == 4:
+            words = pixels.reshape(-1).view("<u4")
+            if int(np.bitwise_and.reduce(words)) < 0xFF000000:
+                invisible = words < 0x01000000
+                if invisible.any():
+                    words = np.where(invisible, np.uint32(0), words)
+                return Canonical("rgba", words.view(np.uint8).reshape(pixels.shape), width, height)
+            pixels = cv2.cvtColor(pixels, cv2.COLOR_RGBA2RGB)
+        if not _is_grey(pixels):
+            return Canonical("rgb", pixels, width, height)
         pixels = cv2.extractChannel(pixels, 0)
     elif pixels.dtype == np.uint16:
         low = (pixels & 0xFF).astype(np.uint8)
@@ -189,13 +191,14 @@ def canonicalize(pixels: Pixels, *, opaque: bool = False, bilevel: bool = False)
     return Canonical("grey", pixels, width, height)
 
 
-def _is_grey(words: npt.NDArray[np.uint32]) -> bool:
-    """Whether R = G = B in every opaque RGBA word; in pieces, to stop early and stay in the cache."""
-
-    def grey(piece: npt.NDArray[np.uint32]) -> bool:
-        return not ((piece ^ (piece >> 8)) & 0xFFFF).any()
-
-    return grey(words[::61]) and all(grey(words[at : at + 65536]) for at in range(0, words.size, 65536))
+def _is_grey(colours: Pixels) -> bool:
+    """Whether R = G = B in every RGB pixel; in pieces, to stop early and stay in the cache."""
+    flat = colours.reshape(-1)
+    step = 3 * (1 + colours.size // 12_000)
+    if not np.array_equal(flat[::step], flat[1::step]):
+        return False
+    planes = (cv2.split(flat[at : at + 196_608].reshape(-1, 1, 3)) for at in range(0, flat.size, 196_608))
+    return all(np.array_equal(red, green) and np.array_equal(red, blue) for red, green, blue in planes)
 
 
 def _is_bilevel(grey: Pixels) -> bool:
@@ -210,7 +213,7 @@ def _is_bilevel(grey: Pixels) -> bool:
 def pixel_hash(canonical: Canonical) -> str:
     """BLAKE3-128 hex over form, width, height and the canonical pixels, row by row.
 
-    Grey is a byte a pixel, 16-bit grey two (little-endian), RGBA four; bilevel is a bit, with rows
+    Grey is a byte a pixel, 16-bit grey two (little-endian), RGB three, RGBA four; bilevel is a bit, with rows
     padded to bytes.
     """
     pixels: npt.NDArray[Any] = canonical.pixels
@@ -222,20 +225,20 @@ def pixel_hash(canonical: Canonical) -> str:
 
 
 def working_pictures(canonical: Canonical) -> tuple[Grey | None, Grey]:
-    """The working picture as RGBA (None where it is grey) and its grey.
+    """The working picture as RGB (None where it is grey) and its grey.
 
     Halved by 2 x 2 means while a side is over 384 pixels and none would fall below 64. A strip (a line of
     text, a tool bar) keeps its height that way, or its hashes would hold nothing. Only ever halved, so
     neither interpolation nor its phase gets into ``blur``. Grey is ITU-R 601 luma, over white where the
     picture is transparent; 16-bit grey keeps its upper byte. An odd last row or column is left out.
     """
-    if canonical.form == "rgba":
+    if canonical.form in ("rgb", "rgba"):
         colours = canonical.pixels.astype(np.uint8, copy=False)
-        if not canonical.opaque:
+        if canonical.form == "rgba":
             colours = over_white(colours)
         while _to_halve(colours):
             colours = halve(colours)
-        return colours, cv2.cvtColor(colours, cv2.COLOR_RGBA2GRAY)
+        return colours, cv2.cvtColor(colours, cv2.COLOR_RGB2GRAY)
     grey: Grey
     if canonical.form == "grey16":
         grey = (canonical.pixels >> 8).astype(np.uint8)
@@ -254,9 +257,9 @@ def _to_halve(picture: Grey) -> bool:
 
 
 def over_white(rgba: Grey) -> Grey:
-    """RGBA pixels as they look on white."""
-    alpha = cv2.cvtColor(cv2.extractChannel(rgba, 3), cv2.COLOR_GRAY2RGBA)
-    painted: Grey = 255 - cv2.multiply(255 - rgba, alpha, scale=1 / 255)
+    """RGBA pixels as they look on white, in RGB."""
+    alpha = cv2.cvtColor(cv2.extractChannel(rgba, 3), cv2.COLOR_GRAY2RGB)
+    painted: Grey = 255 - cv2.multiply(255 - cv2.cvtColor(rgba, cv2.COLOR_RGBA2RGB), alpha, scale=1 / 255)
     return painted
 
 
@@ -293,8 +296,8 @@ def signature_of(colours: Grey | None, working: Grey, width: int, height: int) -
 
 
 def chroma_of(colours: Grey) -> Grey:
-    """Cb and Cr, ``(2, h, w)``, of RGBA pixels."""
-    planes: Grey = np.stack(cv2.split(cv2.cvtColor(colours[:, :, :3], cv2.COLOR_RGB2YCrCb))[:0:-1])
+    """Cb and Cr, ``(2, h, w)``, of RGB pixels."""
+    planes: Grey = np.array(cv2.split(cv2.cvtColor(colours, cv2.COLOR_RGB2YCrCb))[:0:-1])
     return planes
 
 

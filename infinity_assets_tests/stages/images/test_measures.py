@@ -44,10 +44,10 @@ def holed() -> Image.Image:
 
 
 #: Version of the measures, and their values for pictures rendered here.
-GOLDEN_VERSION = 2
+GOLDEN_VERSION = 3
 GOLDEN: dict[str, dict[str, object]] = {
     "photo": {
-        "pixel_hash": "c2c3bce1efe74dcc546955a03ae9e47c",
+        "pixel_hash": "157f272bbdc77a2b8c56e4ab6e833464",
         "phash": "f4c65c83f9783921",
         "dhash": "87f08cf08cf88cf48cb087f887f087f023f073e227e287f087f087b087808780",
         "low_detail": False,
@@ -102,7 +102,7 @@ GOLDEN: dict[str, dict[str, object]] = {
         "signature": "d24f6383efbe9891d532fe55f3f631db",
     },
     "strip": {
-        "pixel_hash": "18c930c457feb13eb89a70bc7303e10c",
+        "pixel_hash": "e26c853b2032ed8a7683a914df3febb2",
         "phash": "a9f456b952b50aa5",
         "dhash": "b229b2299229b229b229b229b229b229b289b289b289b289b2c9b2c8b2c9b2cb",
         "low_detail": False,
@@ -113,7 +113,7 @@ GOLDEN: dict[str, dict[str, object]] = {
         "signature": "30bfe062bb4bc8f6daafd8233d8eb95e",
     },
     "icon": {
-        "pixel_hash": "4ed49ff6a69babbbf124ed67da00efa6",
+        "pixel_hash": "17baf229e8210e2c4403c5f93c856a7b",
         "phash": "d55f2a25151a1b9d",
         "dhash": "060809800864020c010c00640030000800040004000200010000000000000000",
         "low_detail": False,
