@@ -138,6 +138,22 @@ def test_what_great_expectations_cannot_evaluate_fails_loudly_instead_of_blaming
         absent.evaluate(pd.DataFrame({"there": [1]}))
 
 
+def test_all_that_great_expectations_cannot_evaluate_is_named_in_the_contracts_order() -> None:
+    """Of several only one was named, now this, now that: who repaired it met the next one in the next run."""
+    import great_expectations.expectations as gxe
+    import pandas as pd
+
+    gone = [gxe.ExpectColumnValuesToNotBeNull(column=f"gone_{number}") for number in range(7)]
+    sound = gxe.ExpectColumnValuesToNotBeNull(column="there")
+    several = Validation([gone[0], sound, *gone[1:]], "BOOLEAN_ONLY")
+    with pytest.raises(AuditFailed) as raised:
+        several.evaluate(pd.DataFrame({"there": [1]}))
+    told = str(raised.value)
+    named = [told.index(f"'column': 'gone_{number}'") for number in range(5)]
+    assert named == sorted(named) and "and 2 more" in told
+    assert "gone_5" not in told and "'there'" not in told
+
+
 def declared(name: str) -> pa.Schema:
     """The schema of a table that has a contract."""
     import importlib
