@@ -105,7 +105,7 @@ class _EventLog(SqliteEventLogStorage):
     def __init__(self, base_dir: str) -> None:
         self.engines = Engines()
         self._empty: bytes | None = None  #: a run's file without events, once one was made
-        self._seen_tables: set[str] = set()
+        self._seen: set[str] = set()  #: tables, columns and migrations that are there
         self._checked: tuple[tuple[Any, ...], EventRecordsResult] | None = None
         self._waiting: list[EventLogEntry] = []
         self._held: dict[str, sqlalchemy.Connection] = {}  #: by shard, while events are written together
@@ -138,14 +138,24 @@ class _EventLog(SqliteEventLogStorage):
                 self._empty = connection.serialize()
 
     def has_table(self, table_name: str) -> bool:
-        if table_name not in self._seen_tables:
+        if table_name not in self._seen:
             # Not through _connect: Dagster asks this while it holds a connection, and its lock.
             index = self.engines.engine(self.conn_string_for_shard(INDEX_SHARD_NAME))
             with index.connect() as connection:
                 if not connection.dialect.has_table(connection, table_name):
                     return False
-            self._seen_tables.add(table_name)
+            self._seen.add(table_name)
         return True
+
+    def has_secondary_index(self, name: str) -> bool:
+        if name not in self._seen and super().has_secondary_index(name):
+            self._seen.add(name)
+        return name in self._seen
+
+    def _has_asset_key_col_on_connection(self, conn: sqlalchemy.Connection, column_name: str) -> bool:
+        if column_name not in self._seen and super()._has_asset_key_col_on_connection(conn, column_name):
+            self._seen.add(column_name)
+        return column_name in self._seen
 
     def store_event(self, event: EventLogEntry) -> None:
         if event.dagster_event_type not in BETWEEN_CHECKS:
@@ -209,7 +219,12 @@ def _write_new(path: Path, content: bytes) -> bool:
 class _Runs(SqliteRunStorage):
     def __init__(self, conn_string: str, inst_data: ConfigurableClassData | None = None) -> None:
         self.engines = Engines()
+        self._has_columns = False  #: of later versions of Dagster, without which it makes do
         super().__init__(conn_string, inst_data)
+
+    def has_run_stats_index_cols(self) -> bool:
+        self._has_columns = self._has_columns or super().has_run_stats_index_cols()
+        return self._has_columns
 
     @contextmanager
     def connect(self) -> Iterator[sqlalchemy.Connection]:

@@ -46,7 +46,7 @@ def test_every_statement_goes_through_the_kept_connections(
     with open_instance(tmp_path) as instance:
         monkeypatch.setattr(sqlite._EventLog, "_initdb", migrate)
         assert materialize(instance)
-        assert instance.event_log_storage._seen_tables
+        assert instance.event_log_storage._seen
         before = len(migrated)
         assert materialize(instance) and materialize(instance)
         assert before and len(migrated) == before, "a later run's file is a copy of the first one's, empty"
