@@ -26,7 +26,7 @@ from infinity_assets.similarity.signature import Signature, pack, unpack
 PHASH_RADIUS = 10
 
 #: Raised when the same pictures get another relation.
-WITNESS_VERSION = 12
+WITNESS_VERSION = 13
 
 #: Largest distance of one pHash to the other's complement at which two pictures are compared as light and
 #: dark themes of one: 36 of 40 drawn screens and their dark themes are within 6, all within 10.
@@ -191,8 +191,9 @@ def _score(seen: Evidence) -> float:
 
 
 def _in_order(a: Signature, b: Signature) -> bool:
-    """Whether a is the first of the two: by size, then by their pixels."""
+    """Whether a is the first of the two: by size, then by their pixels, so that what was brightened until it
+    was cut off is mostly the second, to which levels are mapped."""
     if a.luma.shape != b.luma.shape:
         return a.luma.shape < b.luma.shape
     one, other = (b"" if p.chroma is None else p.chroma.tobytes() for p in (a, b))
-    return (one, a.luma.tobytes()) <= (other, b.luma.tobytes())
+    return (a.luma.tobytes(), one) <= (b.luma.tobytes(), other)
