@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -39,33 +40,36 @@ class LocalRoot:
         unread: list[OSError] = []
         for base, folders, names in os.walk(self.folder, onerror=unread.append, followlinks=False):
             folders.sort()
-            links = [name for name in folders if (Path(base) / name).is_symlink()]
+            links = [name for name in folders if _is_link(f"{base}/{name}")]
+            above = base[len(str(self.folder)) :].removeprefix("/")
             for name in sorted([*names, *links]):
-                yield self._listed(Path(base) / name)
+                yield self._listed(f"{above}/{name}" if above else name)
         for error in unread:
             path = Path(os.fsdecode(error.filename)).relative_to(self.folder)
-            yield Listed(_shown(path), 0, None, f"the folder cannot be read: {error.strerror}")
+            yield Listed(_shown(path.as_posix()), 0, None, f"the folder cannot be read: {error.strerror}")
 
     def stat(self, path: str) -> Listed:
         """The file's size and time now."""
-        return self._listed(self.folder / path)
+        return self._listed(path)
 
-    def _listed(self, path: Path) -> Listed:
-        relative = path.relative_to(self.folder).as_posix()
-        shown = _shown(path.relative_to(self.folder))
-        if shown != relative:
+    def _listed(self, path: str) -> Listed:
+        shown = _shown(path)
+        if shown != path:
             return Listed(shown, 0, None, "the file's name is not UTF-8; rename it")
+        full = f"{self.folder}/{path}"
         try:
-            if path.is_symlink() and not path.resolve().is_relative_to(self.folder):
-                return Listed(relative, 0, None, "a link that leads out of the source; copy the file in")
-            stat = path.stat()
+            found = os.lstat(full)
+            if linked := stat.S_ISLNK(found.st_mode):
+                if not Path(full).resolve().is_relative_to(self.folder):
+                    return Listed(path, 0, None, "a link that leads out of the source; copy the file in")
+                found = Path(full).stat()
         except (OSError, RuntimeError) as error:  # RuntimeError: links in a circle
-            return Listed(relative, 0, None, f"cannot be read: {getattr(error, 'strerror', None) or error}")
-        if path.is_symlink() and path.is_dir():
-            return Listed(relative, 0, None, "a link to a folder, which is not followed")
-        if not path.is_file():
-            return Listed(relative, 0, None, "not a regular file")
-        return Listed(relative, stat.st_size, stat.st_mtime_ns)
+            return Listed(path, 0, None, f"cannot be read: {getattr(error, 'strerror', None) or error}")
+        if linked and stat.S_ISDIR(found.st_mode):
+            return Listed(path, 0, None, "a link to a folder, which is not followed")
+        if not stat.S_ISREG(found.st_mode):
+            return Listed(path, 0, None, "not a regular file")
+        return Listed(path, found.st_size, found.st_mtime_ns)
 
     def open(self, path: str) -> BinaryIO:
         """Open a file below the folder.
@@ -74,17 +78,33 @@ class LocalRoot:
             SourceError: if the path leads out of the folder or cannot be opened.
         """
         full = self.folder / path
-        if not full.resolve().is_relative_to(self.folder):
+        if not self._holds(path) and not full.resolve().is_relative_to(self.folder):
             raise SourceError(f"{path}: leads out of the source")
         try:
             return full.open("rb")
         except OSError as error:
             raise SourceError(f"{full}: {error.strerror}") from error
 
+    def _holds(self, path: str) -> bool:
+        """Whether nothing on the way can lead out: the folder itself is resolved already."""
+        at = str(self.folder)
+        for name in path.split("/"):
+            at = f"{at}/{name}"
+            if name == ".." or _is_link(at):
+                return False
+        return not path.startswith("/")
 
-def _shown(path: Path) -> str:
+
+def _is_link(path: str) -> bool:
+    try:
+        return stat.S_ISLNK(os.lstat(path).st_mode)
+    except OSError:
+        return False  # opening it tells why
+
+
+def _shown(path: str) -> str:
     r"""A relative path in valid UTF-8; bytes that are not become ``\xff``."""
-    return os.fsencode(path.as_posix()).decode("utf-8", "backslashreplace")
+    return os.fsencode(path).decode("utf-8", "backslashreplace")
 
 
 class ObjectRoot:

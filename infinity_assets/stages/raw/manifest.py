@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import BinaryIO
@@ -36,7 +36,9 @@ def build_manifest(roots: Roots, revision: str | None) -> pa.Table:
     """
     listed = sorted(roots.list(), key=lambda item: (item[0], item[1].path))
     with ThreadPoolExecutor(THREADS) as threads:
-        hashed = list(threads.map(lambda item: _hash(roots, *item), listed))
+        # One task a thread: a task costs as much as a small file.
+        tasks = [threads.submit(_hash_all, roots, listed[nth::THREADS]) for nth in range(THREADS)]
+        hashed = [tasks[place % THREADS].result()[place // THREADS] for place in range(len(listed))]
     rows = [
         {
             "file_id": f"{root}/{file.path}",
@@ -51,6 +53,10 @@ def build_manifest(roots: Roots, revision: str | None) -> pa.Table:
         for (root, file), (digest, error) in zip(listed, hashed, strict=True)
     ]
     return pa.Table.from_pylist(rows, schema=RAW.schema)
+
+
+def _hash_all(roots: Roots, files: Sequence[tuple[str, Listed]]) -> list[tuple[str | None, str | None]]:
+    return [_hash(roots, root, file) for root, file in files]
 
 
 def _hash(roots: Roots, root: str, file: Listed) -> tuple[str | None, str | None]:
