@@ -21,7 +21,7 @@ from infinity_assets.stages.scored.policy import ScoringPolicy, load_scoring_pol
 from infinity_assets.stages.synthesized.policy import SynthesisPolicy, load_synthesis_policy
 from infinity_assets.stages.synthesized.schema import SYNTHESIZED
 from infinity_assets.stages.tag_associations.policy import AssociationPolicy, load_association_policy
-from infinity_assets.store.memory import share_arenas
+from infinity_assets.store.memory import share_arenas, spare_pandas
 from infinity_assets.store.tables import Store
 from infinity_assets.yaml_file import read_or_refuse
 
@@ -31,6 +31,9 @@ class Platform:
     """One deployment, opened. Files are read when first asked for."""
 
     settings: Settings
+
+    def __post_init__(self) -> None:
+        spare_pandas()  # before Arrow makes its first array
 
     @cached_property
     def store(self) -> Store:
