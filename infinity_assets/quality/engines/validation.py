@@ -8,7 +8,6 @@ Metrics and the verdict are Great Expectations' own. There is no data context: n
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from functools import cache
 from typing import Any, Literal
 
 from infinity_assets.errors import AuditFailed
@@ -32,9 +31,11 @@ class Validation:
         load()
         from great_expectations.validator.metrics_calculator import MetricsCalculator
 
+        from infinity_assets.quality.engines.rows import RowsEngine
+
         self._expectations = expectations
         self._runtime = {"result_format": {"result_format": result_format}, "catch_exceptions": False}
-        engine = _engine()(caching=False)
+        engine = RowsEngine()
         planner = MetricsCalculator(engine)
         #: Each metric after those that it is made of, whatever the order of Python's sets.
         self._plan: dict[Any, Any] = {}
@@ -66,8 +67,10 @@ class Validation:
         from great_expectations.exceptions import MetricResolutionError
         from great_expectations.execution_engine.pandas_batch_data import PandasBatchData
 
+        from infinity_assets.quality.engines.rows import RowsEngine
+
         # A batch that a data source makes is hashed, twice: 0.2 s for 200,000 rows, and nobody asks for it.
-        engine = _engine()(caching=False)
+        engine = RowsEngine()
         engine.load_batch_data(_BATCH, PandasBatchData(execution_engine=engine, dataframe=frame))
         found: dict[Any, Any] = {}
         failed: dict[Any, Exception] = {}
@@ -107,24 +110,3 @@ class Validation:
             f" {'; '.join(told[:MAX_NAMED])}{more}. Install the version of requirements.lock, or set"
             " INFINITY_CONTRACTS=arrow"
         )
-
-
-@cache
-def _engine() -> Any:
-    """An engine that looks for the rows of a condition once, not for each metric of them."""
-    from great_expectations.execution_engine import PandasExecutionEngine
-
-    class Engine(PandasExecutionEngine):  # type: ignore[misc]
-        def __init__(self, caching: bool) -> None:
-            super().__init__(caching=caching)
-            self.records: dict[str, Any] = {}
-
-        def get_domain_records(self, domain_kwargs: dict[str, Any]) -> Any:
-            if not domain_kwargs.get("row_condition"):
-                return super().get_domain_records(domain_kwargs)
-            asked = repr(sorted(domain_kwargs.items()))
-            if asked not in self.records:
-                self.records[asked] = super().get_domain_records(domain_kwargs)
-            return self.records[asked]
-
-    return Engine

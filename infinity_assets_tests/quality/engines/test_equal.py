@@ -13,6 +13,7 @@ from infinity_assets.errors import AuditFailed
 from infinity_assets.quality.audit import CheckResult, Facts, audit
 from infinity_assets.quality.contract import Contract, load_contract, tables
 from infinity_assets.quality.engines import EngineName, expectations
+from infinity_assets.quality.engines.loading import load
 from infinity_assets.quality.engines.validation import Validation
 from infinity_assets_tests.quality.test_audit import SCHEMA, Staged
 
@@ -152,6 +153,32 @@ def test_all_that_great_expectations_cannot_evaluate_is_named_in_the_contracts_o
     named = [told.index(f"'column': 'gone_{number}'") for number in range(5)]
     assert named == sorted(named) and "and 2 more" in told
     assert "gone_5" not in told and "'there'" not in told
+
+
+@given(
+    st.lists(st.tuples(st.sampled_from(["keep", "drop", "it's", None]), st.integers(-1, 2)), min_size=1),
+    st.sets(st.sampled_from(["keep", "drop", "it's"]), min_size=1),
+    st.integers(-1, 2),
+)
+def test_rows_of_a_condition_are_those_that_great_expectations_itself_finds(rows, values, least) -> None:
+    """Rows that a rule is not about would be blamed by it, or others pass unseen."""
+    load()
+    from great_expectations.execution_engine import PandasExecutionEngine
+    from great_expectations.expectations.row_conditions import Column
+
+    from infinity_assets.quality.engines.rows import RowsEngine, _holds
+
+    frame = pa.table(
+        {"condition": pa.array([row[0] for row in rows], pa.string()), "turns": [row[1] for row in rows]}
+    ).to_pandas()
+    verdict, turns = Column("condition"), Column("turns") > least
+    for one in (verdict.is_in(values), verdict.is_not_in(values), turns, verdict.is_in(values) & turns):
+        assert _holds(frame, one) is not None, "what contracts ask is answered without pandas' parser"
+        (ours, theirs) = (
+            engine._apply_row_condition_filter(frame, one.dict(), {})
+            for engine in (RowsEngine(), PandasExecutionEngine())
+        )
+        assert ours.equals(theirs)
 
 
 def declared(name: str) -> pa.Schema:
