@@ -79,6 +79,8 @@ def _first_of_runs(order: Rows, *columns: npt.NDArray[np.integer[Any]]) -> Rows:
 
 def rows_in(wanted: Keys, keys: Keys) -> Rows:
     """Where each wanted key first stands among ``keys``, :data:`NONE` if nowhere, ``(wanted,)``."""
+    if len(wanted) == 0:
+        return np.empty(0, np.int64)
     both = np.concatenate([keys, wanted])
     found = first_equal(both[:, 0], both[:, 1])[len(keys) :]
     return np.where(found < len(keys), found, NONE)

@@ -80,12 +80,13 @@ def near_texts(
     went = np.empty((0, minhash.BANDS), np.uint64)
     if found is not None:
         searched = keys_of_bytes(found["searched"]["text"])
-        lost = searched[rows_in(searched, texts) == NONE]
+        place = rows_in(searched, texts)
+        lost = searched[place == NONE]
         at = rows_in(lost, gone[0])
         if (at == NONE).any():
             found = None
         else:
-            came = rows_in(texts, searched) == NONE
+            came[place[place != NONE]] = False
             went = minhash.bands(_places(gone[1][at]))
     fresh, touched = _unsettled(bands, came, went)
     known = _none()
@@ -135,8 +136,8 @@ def _unsettled(
 
 def _still(pairs: pa.Table, texts: Keys, fresh: npt.NDArray[np.bool_]) -> _Columns:
     """Pairs of earlier runs whose texts are both there and not searched again."""
-    a = rows_in(keys_of_bytes(pairs["left"]), texts)
-    b = rows_in(keys_of_bytes(pairs["right"]), texts)
+    ends = np.concatenate([keys_of_bytes(pairs["left"]), keys_of_bytes(pairs["right"])])
+    a, b = np.split(rows_in(ends, texts), 2)
     keep = np.flatnonzero((a != NONE) & (b != NONE) & ~fresh[a] & ~fresh[b])
     near = pairs["near"].to_numpy(zero_copy_only=False).astype(bool)
     a, b = a[keep], b[keep]
