@@ -6,8 +6,8 @@ megapixel). All measures are our choice; their limits stand in :mod:`~infinity_a
 
 from __future__ import annotations
 
+import math
 from functools import cached_property
-from typing import TypeVar, cast
 
 import cv2
 import numpy as np
@@ -23,22 +23,26 @@ from infinity_assets.similarity.registration import (
     share,
     within,
 )
-from infinity_assets.similarity.signature import LUMA_PIXELS, Plane, Signature
-
-#: Least side of a picture that can be compared, in pixels.
-LEAST_SIDE = 8
+from infinity_assets.similarity.signature import (
+    EARLY_PIXELS,
+    FINE_ENOUGH,
+    LEAST_SIDE,
+    LUMA_PIXELS,
+    Plane,
+    Signature,
+    scaled,
+    smaller,
+)
 
 #: Least share of b on which a must lie.
 LEAST_OVERLAP = 0.4
 
-#: Pixels of the pictures on which a placement is refined one after the other, and steps on each.
-LADDER = ((20_000, 4), (60_000, 3))
-
-#: Pixels of the pictures on which most pairs of other pictures are told apart already.
-EARLY_PIXELS = 20_000
-
-#: How many times the pixels of a level a picture has for which the level before is not fine enough.
-FINE_ENOUGH = 2.5
+#: From and to how many pixels of a picture a placement is refined, on how many of them, and steps: in a first
+#: look at a close-up, and in a look at one of which the first look saw too little.
+LADDER = (
+    (EARLY_PIXELS / 2, EARLY_PIXELS * FINE_ENOUGH, EARLY_PIXELS, 4),
+    (60_000 * FINE_ENOUGH, math.inf, 60_000, 3),
+)
 
 #: Weakest edge that counts, in grey levels a pixel at full contrast, and the share that must be left of it.
 EDGE = 14.0
@@ -49,6 +53,8 @@ STRONGEST_EDGE = 80.0
 WINDOW = 7
 #: Standard deviation from which a window has structure, at full contrast.
 STRUCTURE = 15.0
+#: The same up to which a window is plain.
+PLAIN = 10.0
 #: What no look holds against a pair, whatever of it shifts would explain.
 EXPLAINED = 40.0
 
@@ -65,10 +71,8 @@ SOBEL = 8
 #: Slopes to the right and down, :data:`SOBEL` times, with a rim of one: ``(h + 2, w + 2)`` each.
 Edges = tuple[npt.NDArray[np.int16], npt.NDArray[np.int16]]
 
-Pixels = TypeVar("Pixels", bound=npt.NDArray[np.uint8] | npt.NDArray[np.float32])
-
-#: A pixel and those around it, down and right, the pixel itself first.
-AROUND = ((0, 0), *((down, right) for down in (-1, 0, 1) for right in (-1, 0, 1) if (down, right) != (0, 0)))
+#: The pixels around one, down and right.
+AROUND = np.array([(down, right) for down in (-1, 0, 1) for right in (-1, 0, 1) if (down, right) != (0, 0)])
 
 
 class Evidence:
@@ -167,7 +171,7 @@ class Evidence:
         return _recoloured(self._a, self._b, self.placement)
 
     @cached_property
-    def _structure(self) -> tuple[float, float]:
+    def _structure(self) -> tuple[float, float, float]:
         one, other = (p[self._inside].astype(np.float32) for p in (self._mapped, self._other))
         return _unexplained(one, other, self._contrast)
 
@@ -182,6 +186,11 @@ class Evidence:
         return self._structure[1]
 
     @property
+    def alone(self) -> float:
+        """Structure of either where the other is plain, standard deviation in the worst window."""
+        return self._structure[2]
+
+    @property
     def flat(self) -> float:
         """Share of pixels of b without any slope, near 1 for drawings."""
         x, y = (slopes[1:-1, 1:-1].ravel() for slopes in self._edges[1])
@@ -194,58 +203,36 @@ class Evidence:
         return (self._a.chroma is None) != (self._b.chroma is None)
 
 
-def examine(
-    a: Signature, b: Signature, most: int | None = None, start: Placement | None = None
-) -> Evidence | None:
+def examine(a: Signature, b: Signature, start: Placement | None = None) -> Evidence | None:
     """The evidence on two pictures; None where one is too small, or lies nowhere in the other.
 
     Args:
         a: either picture.
         b: the other.
-        most: pixels to which both are reduced before; None for all they have.
         start: where b lies in a, from a look at smaller ones.
     """
     if min(*a.luma.shape, *b.luma.shape) < LEAST_SIDE:
         return None
-    luma_a, luma_b = (p.luma if most is None else _small(p.luma, most) for p in (a, b))
     if start is None:
-        start = place(*(_small(luma, LUMA_PIXELS).astype(np.float32) for luma in (luma_a, luma_b)))
+        start = place(a.luma.astype(np.float32), b.luma.astype(np.float32))
         if start is None:
             return None
-    one, other = _of_one_scale(luma_a, luma_b, start)
-    for pixels, steps in LADDER:
-        if most is None and (pixels <= EARLY_PIXELS or one.size < FINE_ENOUGH * pixels):
-            continue  # the earlier look has been there, or near enough
-        if other.size >= 2 * LUMA_PIXELS and one.size >= pixels / 2:
+    one, other = _of_one_scale(a.luma, b.luma, start)
+    for least, most, pixels, steps in LADDER:
+        if other.size >= 2 * LUMA_PIXELS and least <= one.size <= most:
             reduced = min(1.0, (pixels / one.size) ** 0.5)
-            coarse, sought = (_scaled(p, reduced, reduced).astype(np.float32) for p in (one, other))
+            coarse, sought = (scaled(p, reduced, reduced).astype(np.float32) for p in (one, other))
             start = refine(coarse, sought, start, steps)
     seen = Evidence(a, b, one, other, start)
     return seen if seen.overlap >= LEAST_OVERLAP else None
-
-
-def _small(plane: Plane, pixels: int) -> Plane:
-    while plane.size >= 4 * pixels and min(plane.shape) >= 2 * LEAST_SIDE:
-        rows, columns = plane.shape[0] // 2, plane.shape[1] // 2
-        even = plane[: 2 * rows, : 2 * columns]  # OpenCV's exact path, many times faster than any other
-        plane = cv2.resize(even, (columns, rows), interpolation=cv2.INTER_AREA)
-    share = min(1.0, (pixels / plane.size) ** 0.5)
-    return _scaled(plane, share, share)
-
-
-def _scaled(plane: Pixels, x: float, y: float) -> Pixels:
-    size = max(LEAST_SIDE, round(plane.shape[1] * x)), max(LEAST_SIDE, round(plane.shape[0] * y))
-    if size == (plane.shape[1], plane.shape[0]):
-        return plane
-    return cast(Pixels, cv2.resize(plane, size, interpolation=cv2.INTER_AREA))
 
 
 def _of_one_scale(a: Plane, b: Plane, at: Placement) -> tuple[Plane, Plane]:
     """The finer one reduced, so that what both show has the same size in both."""
     x, y = b.shape[1] / (a.shape[1] * at.scale_x), b.shape[0] / (a.shape[0] * at.scale_y)
     if x * y < 1:
-        return _scaled(a, min(1.0, x), min(1.0, y)), b
-    return a, _scaled(b, min(1.0, 1 / x), min(1.0, 1 / y))
+        return scaled(a, min(1.0, x), min(1.0, y)), b
+    return a, scaled(b, min(1.0, 1 / x), min(1.0, 1 / y))
 
 
 def _correlation(x: Floats, y: Floats) -> float:
@@ -272,10 +259,10 @@ def _worst_missing(at: npt.NDArray[np.intp], edges: Edges, others: Edges, contra
     squares = x * x + y * y
     lost = np.flatnonzero(squares > (EDGE * SOBEL * contrast) ** 2)
     other_x, other_y = (slopes.ravel() for slopes in others)
-    for down, right in AROUND:  # most edges are where they should be, so few are looked for around it
+    for around in ([0], AROUND @ (columns, 1)):  # most edges are where they should be
         at, x, y, squares = at[lost], x[lost], y[lost], squares[lost]
-        there = at + (down * columns + right)
-        lost = np.flatnonzero(x * other_x[there] + y * other_y[there] < EDGE_LEFT * squares)
+        there = np.add.outer(around, at)
+        lost = np.flatnonzero((x * other_x[there] + y * other_y[there] < EDGE_LEFT * squares).all(axis=0))
     if not len(lost):
         return 0.0
     row, column = np.divmod(at[lost], columns)
@@ -288,14 +275,14 @@ def _worst_missing(at: npt.NDArray[np.intp], edges: Edges, others: Edges, contra
     return _worst(missing, window) / contrast
 
 
-def _unexplained(a: Floats, b: Floats, contrast: float) -> tuple[float, float]:
+def _unexplained(a: Floats, b: Floats, contrast: float) -> tuple[float, float, float]:
     """Standard deviation, in the worst window and in nine of ten, of what neither a line over the other's
     levels nor a shift by a pixel explains; shifts are not tried where the line explains enough everywhere.
-    Where one has no structure there is none: a watermark on plain ground and blurred detail count under
-    ``lost`` and ``added``."""
+    Where one has no structure there is none: the third value is the deviation of the other there."""
     mean_a, variance_a = _moments(a)
     least: Floats | None = None
     structure = variance_a
+    alone = 0.0
     for x, y in ((0, 0), (1, 0), (-1, 0), (0, 1), (0, -1)):
         moved = b if (x, y) == (0, 0) else _moved(b, x, y)
         mean_b, variance_b = _moments(moved)
@@ -309,6 +296,10 @@ def _unexplained(a: Floats, b: Floats, contrast: float) -> tuple[float, float]:
         left = np.minimum(variance_a, variance_b)
         if least is None:
             structure = left
+            plain = (PLAIN * contrast) ** 2
+            alone = max(
+                _most_beside(variance_a, variance_b, plain), _most_beside(variance_b, variance_a, plain)
+            )
         common *= left
         least = common if least is None else np.minimum(least, common)
         if float(least.max()) <= (EXPLAINED * contrast) ** 2:
@@ -317,7 +308,12 @@ def _unexplained(a: Floats, b: Floats, contrast: float) -> tuple[float, float]:
     deviation = np.sqrt(np.maximum(least, 0)) / contrast
     textured = deviation[structure > (STRUCTURE * contrast) ** 2]
     usual = float(np.quantile(textured, 0.9)) if textured.size > 200 else 0.0
-    return float(deviation.max()), usual
+    return float(deviation.max()), usual, alone**0.5 / contrast
+
+
+def _most_beside(some: Floats, others: Floats, plain: float) -> float:
+    """The most of ``some`` where the others are below ``plain``, a pixel around as well."""
+    return float(some[cv2.dilate(others, SQUARE) < plain].max(initial=0))
 
 
 def _moments(picture: Floats) -> tuple[Floats, Floats]:
@@ -372,7 +368,7 @@ def _weighted(weights: npt.NDArray[np.float32], channels: Floats) -> Floats:
 
 def _colours(picture: Signature, at: Placement, shape: tuple[int, int]) -> Floats:
     """Red, green and blue, ``(3, h, w)``, as they lie under a picture of ``shape``."""
-    luma = _laid(_small(picture.luma, shape[0] * shape[1]).astype(np.float32), at, shape)
+    luma = _laid(smaller(picture.luma, shape[0] * shape[1]).astype(np.float32), at, shape)
     if picture.chroma is None:
         return np.stack([luma, luma, luma])
     cb, cr = (_laid(plane.astype(np.float32) - 128, at, shape) for plane in picture.chroma)
@@ -383,7 +379,7 @@ def _colours(picture: Signature, at: Placement, shape: tuple[int, int]) -> Float
 def _laid(plane: Floats, at: Placement, shape: tuple[int, int]) -> Floats:
     """A plane as it lies under one of ``shape``, reduced to its scale before."""
     x, y = shape[1] / (plane.shape[1] * at.scale_x), shape[0] / (plane.shape[0] * at.scale_y)
-    reduced = _scaled(plane, min(1.0, x), min(1.0, y))
+    reduced = scaled(plane, min(1.0, x), min(1.0, y))
     matrix = at.matrix(reduced.shape, shape)
     laid: Floats = cv2.warpAffine(
         reduced, matrix, (shape[1], shape[0]), flags=SAMPLE, borderMode=cv2.BORDER_REPLICATE

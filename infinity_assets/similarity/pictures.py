@@ -14,7 +14,7 @@ from typing import Literal
 
 import numpy as np
 
-from infinity_assets.similarity.evidence import EARLY_PIXELS, Evidence, examine
+from infinity_assets.similarity.evidence import Evidence, examine
 from infinity_assets.similarity.ground import ground_of, one_ground
 from infinity_assets.similarity.registration import Placement
 from infinity_assets.similarity.signature import Signature, pack, unpack
@@ -26,7 +26,7 @@ from infinity_assets.similarity.signature import Signature, pack, unpack
 PHASH_RADIUS = 10
 
 #: Raised when the same pictures get another relation.
-WITNESS_VERSION = 13
+WITNESS_VERSION = 14
 
 #: Largest distance of one pHash to the other's complement at which two pictures are compared as light and
 #: dark themes of one: 36 of 40 drawn screens and their dark themes are within 6, all within 10.
@@ -43,7 +43,7 @@ FIRST_CONTAINED = 0.94
 #: Least slope of the map of brightness; below, light and dark changed places.
 LEAST_SLOPE = 0.15
 
-#: Of the second look at pictures reduced to :data:`~infinity_assets.similarity.evidence.EARLY_PIXELS`: what
+#: Of the second look at pictures reduced to :data:`~infinity_assets.similarity.signature.EARLY_PIXELS`: what
 #: fails here failed at full size as well.
 EARLY_CORRELATION = 0.8
 EARLY_EDGES = 8.0
@@ -52,18 +52,21 @@ EARLY_EDGES = 8.0
 CORRELATION = 0.7
 CONTAINED = 0.97  #: a crop lies in the whole; what was moved within its frame does not
 EDGES_BOTH = 3.5  #: edges lost and edges added
-EDGES_ANY = 0.5  #: without any edge lost or added, no structure changed
+EDGES_ANY = 0.2  #: without any edge lost or added, no structure changed
 COLOUR = 12.0
+COLOUR_LINES = 9.0  #: of lines on plain ground: encoding does less to them, and they are thin
+LINES = 0.8  #: share of such a picture that has no slope
 STRUCTURE = 42.0  #: a window that differs by so much, and so many times more than is usual in the picture
 TIMES_USUAL = 2.2
 USUAL_FLOOR = 8.0
+ALONE = 52.0  #: a word that came or went in a page or a chart; a watermark half as strong as ink is less
 
 #: In a sparse picture, nearly all of which has no slope, one mark laid upon another proves little: there a
 #: crop is believed up to a tenth of each axis, and where all of it lies in the whole; and black is no grey.
 SPARSE = 0.85
 SPARSE_SCALE = 1.13
 SPARSE_CONTAINED = 0.985
-SPARSE_GAIN = 1.6
+SPARSE_GAIN = 1.75
 
 #: A theme variant is a drawing (most pixels have no slope at all) whose edges stay, and where they are.
 DRAWN = 0.4
@@ -102,7 +105,9 @@ def relation(a: bytes, b: bytes) -> Comparison:
     if seen is None:
         return DIFFERENT
     # From cheap to dear: most pairs of other pictures are told by the first measures.
-    if seen.correlation <= FIRST_CORRELATION or seen.placement.contained <= FIRST_CONTAINED:
+    if seen.placement.contained <= FIRST_CONTAINED:
+        return DIFFERENT
+    if seen.correlation <= FIRST_CORRELATION:
         return Comparison("different", _score(seen))
     if seen.slope > LEAST_SLOPE and seen.keeps_edges(FIRST_EDGES) and seen.recoloured < FIRST_COLOUR:
         return Comparison("same", _score(seen), seen.placement if a <= b else seen.placement.inverse())
@@ -143,32 +148,32 @@ def closer(a: Signature, b: Signature, start: Placement) -> Comparison:
     first, second = a, b
     if not _in_order(a, b):
         first, second, start = b, a, start.inverse()
-    early = examine(first, second, EARLY_PIXELS, start)
-    if early is None:
-        return DIFFERENT
-    if early.correlation <= EARLY_CORRELATION or not early.keeps_edges(EARLY_EDGES):
-        return Comparison("different", _score(early))
-    seen = examine(first, second, None, early.placement)
+    seen = examine(first.small, second.small, start)
     if seen is None:
         return DIFFERENT
+    if first.small is not first or second.small is not second:
+        if seen.correlation <= EARLY_CORRELATION or not seen.keeps_edges(EARLY_EDGES):
+            return Comparison("different", _score(seen))
+        seen = examine(first, second, seen.placement)
+        if seen is None:
+            return DIFFERENT
     same = (
         seen.correlation > CORRELATION
         and seen.placement.contained > CONTAINED
         and seen.keeps_edges(EDGES_BOTH)
         and not _changed(seen)
-        and seen.recoloured < COLOUR
+        and seen.recoloured < (COLOUR_LINES if seen.flat > LINES else COLOUR)
         and (_little_done(seen) or seen.flat <= SPARSE)
     )
     return Comparison("same" if same else "different", _score(seen))
 
 
 def _changed(seen: Evidence) -> bool:
-    """Whether one window differs by much, and by much more than is usual in the picture."""
-    return (
-        max(seen.lost, seen.added) > EDGES_ANY
-        and seen.unexplained > STRUCTURE
-        and seen.unexplained > TIMES_USUAL * (seen.usual + USUAL_FLOOR)
-    )
+    """Whether a window differs by much, and by much more than is usual in the picture, or a mark is gone."""
+    if max(seen.lost, seen.added) <= EDGES_ANY:
+        return False
+    usual = TIMES_USUAL * (seen.usual + USUAL_FLOOR)
+    return seen.unexplained > max(STRUCTURE, usual) or (seen.flat > DRAWN and seen.alone > ALONE)
 
 
 def _unmoved(at: Placement) -> bool:
