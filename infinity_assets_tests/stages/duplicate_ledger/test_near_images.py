@@ -6,7 +6,7 @@ import tempfile
 from itertools import combinations
 
 import numpy as np
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from infinity_assets.similarity.pictures import INVERTED_RADIUS
@@ -30,6 +30,7 @@ def near_and_dark(draw: st.DrawFn) -> list[int]:
     return sorted(hashes)
 
 
+@settings(deadline=None)
 @given(near_and_dark(), st.data())
 def test_pairs_are_those_of_all_compared_with_all_however_they_came(hashes, data) -> None:
     first = sorted(h for h in hashes if data.draw(st.booleans()))
