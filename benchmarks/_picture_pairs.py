@@ -70,13 +70,29 @@ def _changed(text: str, r: random.Random) -> str:
     return " ".join(parts)
 
 
-def _blob_moved(image: Image.Image, r: random.Random) -> Image.Image | None:
-    """A scan in which one word or number is replaced by another word of the page."""
-    page = np.asarray(image.convert("L"))
+def _words(page: Any) -> list[Any]:
+    """Left, top, width and height of words and numbers of a scan."""
     ink = cv2.morphologyEx((page < 128).astype(np.uint8), cv2.MORPH_CLOSE, np.ones((3, 9), np.uint8))
     _, _, stats, _ = cv2.connectedComponentsWithStats(ink)
     height = page.shape[0]
-    words = [s for s in stats[1:] if height / 140 < s[3] < height / 30 and s[3] < s[2] < 8 * s[3]]
+    return [s for s in stats[1:] if height / 140 < s[3] < height / 30 and s[3] < s[2] < 8 * s[3]]
+
+
+def _word_gone(image: Image.Image, r: random.Random) -> Image.Image | None:
+    """A scan that lacks one word or number."""
+    page = np.asarray(image.convert("L")).copy()
+    words = _words(page)
+    if not words:
+        return None
+    x, y, width, height = r.choice(words)[:4]
+    page[y : y + height, x : x + width] = 255
+    return Image.fromarray(page).convert(image.mode)
+
+
+def _blob_moved(image: Image.Image, r: random.Random) -> Image.Image | None:
+    """A scan in which one word or number is replaced by another word of the page."""
+    page = np.asarray(image.convert("L"))
+    words = _words(page)
     if len(words) < 12:
         return None
     page = page.copy()
@@ -121,6 +137,7 @@ def different_pairs(pictures: Sequence[Base]) -> Iterator[Pair]:
             made.append(("object recoloured", _recoloured(base.image, r, True)))
         if base.name.startswith("table_pages"):
             made += [("changed text", _blob_moved(base.image, r)) for _ in range(2)]
+            made.append(("word gone", _word_gone(base.image, r)))
         for kind, image in made:
             if image is not None:
                 yield Pair(encode(base.image), _stored(image, r), "different", kind, base.group, base.name)

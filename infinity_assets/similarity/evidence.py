@@ -171,6 +171,13 @@ class Evidence:
         return _recoloured(self._a, self._b, self.placement)
 
     @cached_property
+    def differs(self) -> float:
+        """Root mean square, worst window; soon made, and no less than the next two less :data:`PLAIN`."""
+        away = cv2.absdiff(self._mapped[self._inside], self._other[self._inside])
+        squares: Floats = cv2.sqrBoxFilter(away, cv2.CV_32F, (WINDOW, WINDOW))
+        return float(squares.max()) ** 0.5 / self._contrast
+
+    @cached_property
     def _structure(self) -> tuple[float, float, float]:
         one, other = (p[self._inside].astype(np.float32) for p in (self._mapped, self._other))
         return _unexplained(one, other, self._contrast)
@@ -297,9 +304,7 @@ def _unexplained(a: Floats, b: Floats, contrast: float) -> tuple[float, float, f
         if least is None:
             structure = left
             plain = (PLAIN * contrast) ** 2
-            alone = max(
-                _most_beside(variance_a, variance_b, plain), _most_beside(variance_b, variance_a, plain)
-            )
+            alone = max(_beside(variance_a, variance_b, plain), _beside(variance_b, variance_a, plain))
         common *= left
         least = common if least is None else np.minimum(least, common)
         if float(least.max()) <= (EXPLAINED * contrast) ** 2:
@@ -311,7 +316,7 @@ def _unexplained(a: Floats, b: Floats, contrast: float) -> tuple[float, float, f
     return float(deviation.max()), usual, alone**0.5 / contrast
 
 
-def _most_beside(some: Floats, others: Floats, plain: float) -> float:
+def _beside(some: Floats, others: Floats, plain: float) -> float:
     """The most of ``some`` where the others are below ``plain``, a pixel around as well."""
     return float(some[cv2.dilate(others, SQUARE) < plain].max(initial=0))
 

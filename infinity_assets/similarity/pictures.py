@@ -14,7 +14,7 @@ from typing import Literal
 
 import numpy as np
 
-from infinity_assets.similarity.evidence import Evidence, examine
+from infinity_assets.similarity.evidence import PLAIN, Evidence, examine
 from infinity_assets.similarity.ground import ground_of, one_ground
 from infinity_assets.similarity.registration import Placement
 from infinity_assets.similarity.signature import Signature, pack, unpack
@@ -26,7 +26,7 @@ from infinity_assets.similarity.signature import Signature, pack, unpack
 PHASH_RADIUS = 10
 
 #: Raised when the same pictures get another relation.
-WITNESS_VERSION = 14
+WITNESS_VERSION = 15
 
 #: Largest distance of one pHash to the other's complement at which two pictures are compared as light and
 #: dark themes of one: 36 of 40 drawn screens and their dark themes are within 6, all within 10.
@@ -52,12 +52,12 @@ EARLY_EDGES = 8.0
 CORRELATION = 0.7
 CONTAINED = 0.97  #: a crop lies in the whole; what was moved within its frame does not
 EDGES_BOTH = 3.5  #: edges lost and edges added
-EDGES_ANY = 0.2  #: without any edge lost or added, no structure changed
-COLOUR = 12.0
+EDGES_ANY = 0.5  #: with no more edges lost or added
+COLOUR = 16.0  #: of 54 small parts of photos that took another hue one is below 20, and none below 17
 COLOUR_LINES = 9.0  #: of lines on plain ground: encoding does less to them, and they are thin
 LINES = 0.8  #: share of such a picture that has no slope
 STRUCTURE = 42.0  #: a window that differs by so much, and so many times more than is usual in the picture
-TIMES_USUAL = 2.2
+TIMES_USUAL, TIMES_STILL = 2.2, 4.0  #: the latter where edges stayed: another digit in small print
 USUAL_FLOOR = 8.0
 ALONE = 52.0  #: a word that came or went in a page or a chart; a watermark half as strong as ink is less
 
@@ -170,9 +170,10 @@ def closer(a: Signature, b: Signature, start: Placement) -> Comparison:
 
 def _changed(seen: Evidence) -> bool:
     """Whether a window differs by much, and by much more than is usual in the picture, or a mark is gone."""
-    if max(seen.lost, seen.added) <= EDGES_ANY:
+    if seen.differs <= min(STRUCTURE, ALONE - PLAIN):
         return False
-    usual = TIMES_USUAL * (seen.usual + USUAL_FLOOR)
+    times = TIMES_USUAL if max(seen.lost, seen.added) > EDGES_ANY else TIMES_STILL
+    usual = times * (seen.usual + USUAL_FLOOR)
     return seen.unexplained > max(STRUCTURE, usual) or (seen.flat > DRAWN and seen.alone > ALONE)
 
 
