@@ -175,7 +175,7 @@ class Evidence:
         """Root mean square, worst window; soon made, and no less than the next two less :data:`PLAIN`."""
         away = cv2.absdiff(self._mapped[self._inside], self._other[self._inside])
         squares: Floats = cv2.sqrBoxFilter(away, cv2.CV_32F, (WINDOW, WINDOW))
-        return float(squares.max()) ** 0.5 / self._contrast
+        return float(np.sqrt(squares.max())) / self._contrast
 
     @cached_property
     def _structure(self) -> tuple[float, float, float]:
