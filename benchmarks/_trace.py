@@ -34,7 +34,7 @@ PARTS = (
     ("tokenizer: load", "infinity_assets.stages.unified.text", "_encoding"),
     ("tokens", "infinity_assets.stages.unified.text", "count_tokens"),
     ("images: read, hash, build rows", "infinity_assets.stages.images.shard", "run_images"),
-    ("images: decode and measure", "infinity_assets.stages.images.measure", "measure_image"),
+    ("images: decode and measure", "infinity_assets.stages.images.measure", "measure_images"),
     ("ledger", "infinity_assets.stages.duplicate_ledger.stage", "materialize_duplicate_ledger"),
     ("deduped", "infinity_assets.stages.deduped.stage", "materialize_deduped"),
     ("tagged", "infinity_assets.stages.tagged.stage", "materialize_tagged"),

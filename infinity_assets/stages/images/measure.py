@@ -9,12 +9,12 @@ Four pictures are derived, each from one before:
 - the *thumbnail*, 64 x 64 grey: both perceptual hashes and ``low_detail``;
 - the *signature*, some 60 x 45 in colour at the picture's aspect ratio, by which two pictures are compared.
 
-The definitions are our choice, except that the perceptual hashes follow the ``imagehash`` package (phash of
-size 8 with a 32 x 32 DCT, dhash of size 16) closely enough to be compared with hashes made by it.
+The definitions are our choice, except that the perceptual hashes follow the ``imagehash`` package.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -24,7 +24,9 @@ import numpy.typing as npt
 from blake3 import blake3
 
 from infinity_assets.similarity.signature import CHROMA_PIXELS, LUMA_PIXELS, Signature, pack, reduced_size
-from infinity_assets.stages.images.decode import Header, Pixels, check_limits, decode, read_header
+from infinity_assets.stages.images.canonical import Canonical, canonicalize, pixel_hash
+from infinity_assets.stages.images.decode import Header, check_limits, decode, read_header
+from infinity_assets.stages.images.hashes import THUMBNAIL_SIDE, perceptual_hashes
 from infinity_assets.stages.images.limits import ImageProblem, Limits
 from infinity_assets.stages.images.sniff import extension_ok, refuse_unsupported, sniff
 
@@ -34,15 +36,14 @@ MEASURE_VERSION = 3
 #: Largest long side of the working picture, in pixels: what the usual vision towers see (SigLIP, RAM++).
 WORKING_SIDE = 384
 
-#: Side of the thumbnail. Twice the 32 of the DCT, so that the last halving can be Lanczos as in imagehash.
-THUMBNAIL_SIDE = 64
+#: Bytes of working pictures that are measured together: they stay in a processor's caches. Our choice.
+WORKING_BYTES = 4 << 20
 
 #: Standard deviation of the thumbnail, in grey levels of 255, below which both hashes describe noise.
 #: Our choice; see :func:`low_detail`.
 LOW_DETAIL_DEVIATION = 4.0
 
 Grey = npt.NDArray[np.uint8]
-Floats = npt.NDArray[np.float64]
 
 cv2.setNumThreads(1)  # the worker pool uses the cores; threads below it would only contend
 
@@ -70,7 +71,7 @@ class ImageMeasures:
     has_alpha: bool | None = None
     phash: bytes | None = None  #: 8 bytes, bits row by row from the highest
     dhash: bytes | None = None  #: 32 bytes, likewise
-    pixel_hash: str | None = None  #: BLAKE3-128 hex, see :func:`pixel_hash`
+    pixel_hash: str | None = None  #: BLAKE3-128 hex of the canonical picture
     blur: float | None = None  #: variance of the Laplacian; low is blurred
     entropy: float | None = None  #: bits of the grey histogram, 0 to 8
     luminance: float | None = None  #: mean
@@ -92,12 +93,35 @@ def measure_image(data: bytes, declared_name: str | None, limits: Limits) -> Ima
         declared_name: name or path of the file, for ``extension_ok`` alone.
         limits: checked before anything is decoded.
     """
+    return measure_images([(declared_name, data)], limits)[0]
+
+
+def measure_images(pictures: Iterable[tuple[str | None, bytes]], limits: Limits) -> list[ImageMeasures]:
+    """:func:`measure_image` of each ``(name, bytes)``, in their order.
+
+    Some are decoded, then those are measured: a decoder drives all else out of the processor's caches.
+    """
+    rows: list[ImageMeasures] = []
+    waiting: list[tuple[dict[str, Any], Working | None]] = []
+    held = 0
+    for name, data in pictures:
+        known, working = _decoded(data, name, limits)
+        waiting.append((known, working))
+        held += working.nbytes if working else 0
+        if held >= WORKING_BYTES:
+            rows += _measured(waiting)
+            waiting, held = [], 0
+    return rows + _measured(waiting)
+
+
+def _decoded(data: bytes, name: str | None, limits: Limits) -> tuple[dict[str, Any], Working | None]:
+    """Columns known so far, and what the others are measured of; None where there is nothing to measure."""
     kind = sniff(data)
     known: dict[str, Any] = {
         "image_id": blake3(data).hexdigest(length=16),
         "byte_length": len(data),
         "format": kind,
-        "extension_ok": extension_ok(declared_name, kind),
+        "extension_ok": extension_ok(name, kind),
     }
     try:
         refuse_unsupported(data, kind)
@@ -106,11 +130,11 @@ def measure_image(data: bytes, declared_name: str | None, limits: Limits) -> Ima
         header = read_header(data, str(kind), limits)
         known |= _of_header(header)
         check_limits(data, header, limits)
-        pixels = decode(data, header)
-        known |= _of_pixels(canonicalize(pixels, bilevel=header.mode == "1"))
-        return ImageMeasures(verdict="keep", **known)
+        canonical = canonicalize(decode(data, header), bilevel=header.mode == "1")
     except ImageProblem as problem:
-        return ImageMeasures(verdict="quarantine", reason=problem.reason, detail=problem.detail, **known)
+        return known | {"verdict": "quarantine", "reason": problem.reason, "detail": problem.detail}, None
+    known |= {"verdict": "keep", "pixel_hash": pixel_hash(canonical)}
+    return known, working_of(canonical)
 
 
 def _of_header(header: Header) -> dict[str, Any]:
@@ -128,104 +152,45 @@ def _of_header(header: Header) -> dict[str, Any]:
     }
 
 
-def _of_pixels(canonical: Canonical) -> dict[str, Any]:
-    colours, working = working_pictures(canonical)
-    luminance, contrast = mean_and_deviation(working)
-    thumbnail = thumbnail_of(working)
-    phash, dhash = perceptual_hashes(thumbnail)
+def _measured(waiting: Sequence[tuple[dict[str, Any], Working | None]]) -> list[ImageMeasures]:
+    kept = [working for _, working in waiting if working]
+    thumbnails = [thumbnail_of(working.grey) for working in kept]
+    hashes = perceptual_hashes(thumbnails)
+    measures = map(_of_working, kept, thumbnails, hashes)
+    return [ImageMeasures(**known, **(next(measures) if working else {})) for known, working in waiting]
+
+
+def _of_working(working: Working, thumbnail: Grey, hashes: tuple[bytes, bytes]) -> dict[str, Any]:
+    luminance, contrast = mean_and_deviation(working.grey)
     return {
-        "pixel_hash": pixel_hash(canonical),
-        "phash": phash,
-        "dhash": dhash,
-        "blur": blur(working),
-        "entropy": entropy(working),
+        "phash": hashes[0],
+        "dhash": hashes[1],
+        "blur": blur(working.grey),
+        "entropy": entropy(working.grey),
         "luminance": luminance,
         "contrast": contrast,
         "low_detail": low_detail(thumbnail),
-        "signature": pack(signature_of(colours, working, canonical.width, canonical.height)),
+        "signature": pack(signature_of(working)),
     }
 
 
 @dataclass(frozen=True, slots=True)
-class Canonical:
-    """A picture in the smallest form that holds it exactly."""
+class Working:
+    """The working picture of an original of ``width`` x ``height``."""
 
-    form: Literal["bilevel", "grey", "grey16", "rgb", "rgba"]
-    pixels: Pixels  #: bilevel: ``(h, ceil(w / 8))``, a bit a pixel; otherwise as :func:`decode` gives them
+    colours: Grey | None  #: ``(h, w, 3)`` RGB; None where it is grey
+    grey: Grey  #: ``(h, w)``
     width: int
     height: int
 
-
-def canonicalize(pixels: Pixels, *, bilevel: bool = False) -> Canonical:
-    """Reduce to the smallest exact form: re-encoding without loss, also as another mode, changes nothing.
-
-    Alpha of 255 everywhere is left out. Colour whose channels agree everywhere becomes grey, 16-bit grey that
-    is 8-bit grey times 257 becomes 8-bit, grey of 0 and 255 alone becomes bilevel. Colour under fully
-    transparent pixels is set to 0: encoders (lossless WebP) change it. A sample decides first, so that a
-    photo pays almost nothing.
-
-    Args:
-        pixels: as :func:`decode` gives them.
-        bilevel: grey is known to be 0 and 255 alone.
-    """
-    height, width = pixels.shape[:2]
-    if pixels.ndim == 3:
-        if pixels.shape[2] == 4:
-            words = pixels.reshape(-1).view("<u4")
-            if int(np.bitwise_and.reduce(words)) < 0xFF000000:
-                invisible = words < 0x01000000
-                if invisible.any():
-                    words = np.where(invisible, np.uint32(0), words)
-                return Canonical("rgba", words.view(np.uint8).reshape(pixels.shape), width, height)
-            pixels = cv2.cvtColor(pixels, cv2.COLOR_RGBA2RGB)
-        if not _is_grey(pixels):
-            return Canonical("rgb", pixels, width, height)
-        pixels = cv2.extractChannel(pixels, 0)
-    elif pixels.dtype == np.uint16:
-        low = (pixels & 0xFF).astype(np.uint8)
-        if not np.array_equal(low, pixels >> 8):
-            return Canonical("grey16", pixels, width, height)
-        pixels = low
-    if bilevel or _is_bilevel(pixels.reshape(-1)):
-        return Canonical("bilevel", np.packbits(pixels, axis=1), width, height)
-    return Canonical("grey", pixels, width, height)
+    @property
+    def nbytes(self) -> int:
+        """Bytes held."""
+        return self.grey.nbytes + (0 if self.colours is None else self.colours.nbytes)
 
 
-def _is_grey(colours: Pixels) -> bool:
-    """Whether R = G = B in every RGB pixel; in pieces, to stop early and stay in the cache."""
-    flat = colours.reshape(-1)
-    step = 3 * (1 + colours.size // 3_000)
-    if not np.array_equal(flat[::step], flat[1::step]):
-        return False
-    planes = (cv2.split(flat[at : at + 196_608].reshape(-1, 1, 3)) for at in range(0, flat.size, 196_608))
-    return all(np.array_equal(red, green) and np.array_equal(red, blue) for red, green, blue in planes)
-
-
-def _is_bilevel(grey: Pixels) -> bool:
-    def two_valued(piece: Pixels) -> bool:
-        return int((piece + np.uint8(1)).max()) <= 1  # 255 wraps to 0
-
-    return two_valued(grey[:4096]) and all(
-        two_valued(grey[at : at + 65536]) for at in range(4096, grey.size, 65536)
-    )
-
-
-def pixel_hash(canonical: Canonical) -> str:
-    """BLAKE3-128 hex over form, width, height and the canonical pixels, row by row.
-
-    Grey is a byte a pixel, 16-bit grey two (little-endian), RGB three, RGBA four; bilevel is a bit, with rows
-    padded to bytes.
-    """
-    pixels: npt.NDArray[Any] = canonical.pixels
-    if canonical.form == "grey16":
-        pixels = pixels.astype("<u2", copy=False)
-    hasher = blake3(f"{canonical.form} {canonical.width} {canonical.height}\n".encode())
-    hasher.update(pixels.reshape(-1).view(np.uint8).data)
-    return hasher.hexdigest(length=16)
-
-
-def working_pictures(canonical: Canonical) -> tuple[Grey | None, Grey]:
-    """The working picture as RGB (None where it is grey) and its grey.
+def working_of(canonical: Canonical) -> Working:
+    """The working picture.
 
     Halved by 2 x 2 means while a side is over 384 pixels and none would fall below 64. A strip (a line of
     text, a tool bar) keeps its height that way, or its hashes would hold nothing. Only ever halved, so
@@ -238,7 +203,7 @@ def working_pictures(canonical: Canonical) -> tuple[Grey | None, Grey]:
             colours = over_white(colours)
         while _to_halve(colours):
             colours = halve(colours)
-        return colours, cv2.cvtColor(colours, cv2.COLOR_RGB2GRAY)
+        return Working(colours, cv2.cvtColor(colours, cv2.COLOR_RGB2GRAY), canonical.width, canonical.height)
     grey: Grey
     if canonical.form == "grey16":
         grey = (canonical.pixels >> 8).astype(np.uint8)
@@ -248,7 +213,7 @@ def working_pictures(canonical: Canonical) -> tuple[Grey | None, Grey]:
         grey = canonical.pixels.astype(np.uint8, copy=False)
     while _to_halve(grey):
         grey = halve(grey)
-    return None, grey
+    return Working(None, grey, canonical.width, canonical.height)
 
 
 def _to_halve(picture: Grey) -> bool:
@@ -285,13 +250,13 @@ def halve(picture: Grey) -> Grey:
     return half
 
 
-def signature_of(colours: Grey | None, working: Grey, width: int, height: int) -> Signature:
-    """The signature of a picture of ``width`` x ``height``, by area means of its working picture."""
-    luma = _reduced(working, reduced_size(width, height, LUMA_PIXELS))
+def signature_of(working: Working) -> Signature:
+    """The signature of a picture, by area means of its working picture."""
+    width, height = working.width, working.height
+    luma = _reduced(working.grey, reduced_size(width, height, LUMA_PIXELS))
     chroma = None
-    if colours is not None:
-        small = _reduced(colours, reduced_size(width, height, CHROMA_PIXELS))
-        chroma = chroma_of(small)
+    if working.colours is not None:
+        chroma = chroma_of(_reduced(working.colours, reduced_size(width, height, CHROMA_PIXELS)))
     return Signature(width, height, luma, chroma)
 
 
@@ -353,41 +318,3 @@ def low_detail(thumbnail: Grey) -> bool:
     take no near-duplicate edges.
     """
     return mean_and_deviation(thumbnail)[1] < LOW_DETAIL_DEVIATION
-
-
-def perceptual_hashes(thumbnail: Grey) -> tuple[bytes, bytes]:
-    """Hashes of 8 and of 32 bytes, bits row by row from the highest, as imagehash writes them.
-
-    - phash: the 8 x 8 lowest DCT-II coefficients of a 32 x 32 picture against their median, rounded to
-      thousandths first, so that ties do not hang on a machine's last bit;
-    - dhash: whether each pixel of a 17 x 16 picture is darker than its right neighbour.
-    """
-    rows = _ROWS @ thumbnail
-    low = np.rint(1000 * (_DCT @ _grey_levels(rows[:32] @ _TO_32.T) @ _DCT.T))
-    ordered = np.sort(low, axis=None)
-    steps = _grey_levels(rows[32:] @ _TO_17.T)
-    return (
-        np.packbits(low > (ordered[31] + ordered[32]) / 2).tobytes(),
-        np.packbits(steps[:, 1:] > steps[:, :-1]).tobytes(),
-    )
-
-
-def _grey_levels(picture: Floats) -> Floats:
-    """Whole levels from 0 to 255, as Pillow gives them to imagehash."""
-    levels: Floats = np.rint(np.minimum(np.maximum(picture, 0), 255))
-    return levels
-
-
-def _lanczos(size: int, source: int = THUMBNAIL_SIDE) -> Floats:
-    """Weights ``(size, source)`` of a Lanczos-3 reduction, each row summing to 1."""
-    scale = source / size
-    centres = (np.arange(size) + 0.5) * scale
-    offsets = (np.arange(source) + 0.5 - centres[:, None]) / scale
-    weights: Floats = np.where(np.abs(offsets) < 3, np.sinc(offsets) * np.sinc(offsets / 3), 0.0)
-    weights /= weights.sum(axis=1, keepdims=True)
-    return weights
-
-
-_TO_32, _TO_17 = _lanczos(32), _lanczos(17)
-_ROWS = np.vstack([_TO_32, _lanczos(16)])
-_DCT = 2 * np.cos(np.pi * np.arange(8)[:, None] * (2 * np.arange(32) + 1) / 64)

@@ -73,9 +73,9 @@ def measure_batch(items: Sequence[tuple[str, bytes]], limits: Limits) -> pa.Reco
 
     The caller bounds a batch's bytes: they are copied once into the batch.
     """
-    from infinity_assets.stages.images.measure import ImageMeasures, measure_image  # decoders, for workers
+    from infinity_assets.stages.images.measure import ImageMeasures, measure_images  # decoders, for workers
 
-    rows = [measure_image(data, name, limits) for name, data in items]
+    rows = measure_images(items, limits)
     columns = {field.name: [getattr(row, field.name) for row in rows] for field in fields(ImageMeasures)}
     columns["bytes"] = [data if len(data) <= limits.max_bytes else None for _, data in items]
     return pa.RecordBatch.from_pydict(columns, schema=IMAGES_SCHEMA)

@@ -85,7 +85,7 @@ def _pictures(root: str, payload: Mapping[str, Any], limits: Limits) -> Iterable
             yield image_id, path, length, None
             continue
         with roots.open(tree, path) as stream:
-            data = stream.read(limits.max_bytes + 1)
+            data = stream.read(length + 1)
         if blake3.blake3(data).hexdigest(length=16) != image_id:
             raise SourceError(f"{path}: changed since raw hashed it; materialize raw again")
         yield image_id, path, length, data

@@ -3,20 +3,29 @@
 from __future__ import annotations
 
 import ast
+import io
 import os
 import subprocess
 import sys
 from pathlib import Path
+from unittest import mock
 
+import cv2
 import imagehash
 import numpy as np
 import pytest
 from blake3 import blake3
-from PIL import Image, ImageFilter
+from PIL import Image, ImageFilter, ImageOps
 
 from infinity_assets.stages.images import measure as module
+from infinity_assets.stages.images.decode import decode, read_header
 from infinity_assets.stages.images.limits import Limits
-from infinity_assets.stages.images.measure import MEASURE_VERSION, ImageMeasures, measure_image
+from infinity_assets.stages.images.measure import (
+    MEASURE_VERSION,
+    ImageMeasures,
+    measure_image,
+    measure_images,
+)
 from infinity_assets.stages.images.schema import IMAGES_SCHEMA, measure_batch
 from infinity_assets_tests.stages.images import pictures as p
 
@@ -274,6 +283,32 @@ def test_a_batch_has_one_row_for_each_picture() -> None:
     assert [row["bytes"] for row in rows] == [good, bad, None, b""]
     assert rows[2]["byte_length"] == len(good) + 1
     assert measure_batch([], limits).num_rows == 0
+
+
+def test_pictures_measure_the_same_alone_and_together() -> None:
+    """A picture's measures would hang on its neighbours in a shard, and so on how a source is cut."""
+    pictures = [(None, p.encode(RENDERED[name](), "PNG")) for name in RENDERED]
+    pictures[3:3] = [("a.jpg", b""), ("b.png", b"<html>"), (None, pictures[0][1][:-9])]
+    alone = [measure_image(data, name, Limits()) for name, data in pictures]
+    assert measure_images(pictures, Limits()) == alone
+    with mock.patch.object(module, "WORKING_BYTES", 100_000):
+        assert measure_images(pictures[::-1], Limits()) == alone[::-1]
+    assert measure_images([], Limits()) == []
+
+
+@pytest.mark.parametrize("kind", ["plain", "transparent", "turned", "16 bits"])
+def test_colour_of_a_png_is_what_pillow_reads(kind: str) -> None:
+    """A picture would be seen otherwise than trainers see it, who read it with Pillow."""
+    turned = Image.Exif()
+    turned[274] = 6
+    options = {"transparent": {"transparency": (1, 2, 3)}, "turned": {"exif": turned}}.get(kind, {})
+    data = p.encode(PHOTO, "PNG", **options)
+    if kind == "16 bits":
+        data = cv2.imencode(".png", np.asarray(PHOTO).astype(np.uint16) * 257 + 3)[1].tobytes()
+    with Image.open(io.BytesIO(data)) as image:
+        mode = "RGBA" if image.has_transparency_data else "RGB"
+        expected = np.asarray(ImageOps.exif_transpose(image).convert(mode))
+    assert np.array_equal(decode(data, read_header(data, "png", Limits())), expected)
 
 
 def test_workers_import_little() -> None:
