@@ -14,7 +14,7 @@ Levels = npt.NDArray[np.uint8] | npt.NDArray[np.float32]
 Values = TypeVar("Values", npt.NDArray[np.uint8], npt.NDArray[np.int16], npt.NDArray[np.float32])
 
 #: Pixels to which a curve of brightness is fitted.
-CURVE_PIXELS = 4_000
+CURVE_PIXELS = 2_000
 
 #: Where the slope of a curve is measured: between these shares of its levels.
 STEPS = np.linspace(0, 1, 9)

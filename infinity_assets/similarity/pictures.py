@@ -26,7 +26,7 @@ from infinity_assets.similarity.signature import Signature, pack, unpack
 PHASH_RADIUS = 10
 
 #: Raised when the same pictures get another relation.
-WITNESS_VERSION = 15
+WITNESS_VERSION = 16
 
 #: Largest distance of one pHash to the other's complement at which two pictures are compared as light and
 #: dark themes of one: 36 of 40 drawn screens and their dark themes are within 6, all within 10.

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 
 import cv2
 import numpy as np
@@ -25,14 +25,13 @@ SAMPLE = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
 SCALES = (0.96, 0.92, 0.87, 0.81)
 COARSE_SIDE = 32
 
-#: Correlation of the coarse pictures from which no crop is tried: the frames agree already.
+#: Correlation of the coarse pictures from which nothing is tried on them: the frames agree already.
 FRAMES_AGREE = 0.97
 
 #: Correlation of the coarse pictures, or of one with the other's negative, below which they are others. Of
 #: the tune half's same pairs it is .86 at least; of a third of the others within the radius it is less.
 LEAST_COARSE = 0.8
 LEAST_START = 0.7  #: the same before anything is refined
-STARTS = 1  #: that are refined, the likeliest
 
 #: Steps below are not worth another one, in pixels of b.
 LEAST_STEP = 0.03
@@ -87,14 +86,14 @@ class Placement:
 def place(a: Floats, b: Floats) -> Placement | None:
     """Where b lies in a, both grey from 0 to 255 and of any sizes; None where it lies nowhere."""
     coarse_a, coarse_b = _square(a, COARSE_SIDE), _square(b, COARSE_SIDE)
-    likely = [(_line(coarse_a.ravel(), coarse_b.ravel())[2], Placement())]
-    if likely[0][0] < FRAMES_AGREE:
-        likely += _crops(coarse_a, coarse_b)
+    framed = _line(coarse_a.ravel(), coarse_b.ravel())[2]
+    if framed >= FRAMES_AGREE:
+        return refine(a, b, Placement(), 6)
+    likely = [(framed, Placement()), *_crops(coarse_a, coarse_b)]
     if max(abs(likeness) for likeness, _ in likely) < LEAST_START:
         return None
-    marks = _marks(coarse_b)
-    starts = sorted(likely, key=lambda found: -found[0])[:STARTS]
-    best, likeness = max((_refine(coarse_a, marks, at, 4) for _, at in starts), key=lambda found: found[1])
+    _, start = max(likely, key=lambda found: found[0])
+    best, likeness = _refine(coarse_a, _marks(coarse_b), start, 4)
     if abs(likeness) < LEAST_COARSE:  # far below 0, light and dark changed places
         return None
     return refine(a, b, best, 6)
@@ -156,18 +155,26 @@ class _Marks:
 
 def _marks(picture: Floats) -> _Marks:
     """All pixels of a small picture; of a larger one an even choice of all, and one of those with slopes."""
-    rows, columns = picture.shape
-    at: npt.NDArray[np.intp] = np.arange(picture.size)
-    if picture.size > MARKS:
-        steep = np.abs(_slope(picture, 1)) + np.abs(_slope(picture, 0))
-        edges = np.flatnonzero(steep > steep.mean())
-        chosen = np.zeros(picture.size, np.bool_)
-        chosen[edges[:: max(1, len(edges) * 2 // MARKS)]] = True
-        chosen[:: picture.size * 2 // MARKS] = True  # what lies between slopes holds the levels
-        at = np.flatnonzero(chosen)
+    if picture.size <= MARKS:
+        return _Marks(picture.shape, *_grid(*picture.shape), picture.ravel())
+    steep = np.abs(_slope(picture, 1)) + np.abs(_slope(picture, 0))
+    edges = np.flatnonzero(steep > steep.mean())
+    chosen = np.zeros(picture.size, np.bool_)
+    chosen[edges[:: max(1, len(edges) * 2 // MARKS)]] = True
+    chosen[:: picture.size * 2 // MARKS] = True  # what lies between slopes holds the levels
+    at = np.flatnonzero(chosen)
+    return _Marks(picture.shape, *_positions(at, *picture.shape), picture.ravel()[at])
+
+
+@lru_cache(64)
+def _grid(rows: int, columns: int) -> tuple[Floats, Floats, Floats, Floats]:
+    return _positions(np.arange(rows * columns), rows, columns)
+
+
+def _positions(at: npt.NDArray[np.intp], rows: int, columns: int) -> tuple[Floats, Floats, Floats, Floats]:
+    """Columns and rows of pixels, in pixels and from -1 to 1."""
     y, x = np.divmod(at, columns)
-    middles = _middles(columns)[x], _middles(rows)[y]
-    return _Marks(picture.shape, x.astype(np.float32), y.astype(np.float32), *middles, picture.ravel()[at])
+    return x.astype(np.float32), y.astype(np.float32), _middles(columns)[x], _middles(rows)[y]
 
 
 def _inside(marks: _Marks, inside: Inside) -> _Marks:

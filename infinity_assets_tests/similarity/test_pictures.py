@@ -238,7 +238,7 @@ def test_garbage_is_refused_plainly(data: bytes) -> None:
 
 
 #: Raise WITNESS_VERSION where a limit or a measure changes: verdicts are remembered under it.
-GOLDEN = (15, ["same", "same", "different", "different", "different"])
+GOLDEN = (16, ["same", "same", "different", "different", "different"])
 
 
 def test_verdicts_change_only_with_their_version() -> None:
