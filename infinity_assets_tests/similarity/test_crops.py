@@ -58,7 +58,7 @@ def test_hashes_change_only_with_their_version() -> None:
     """What is kept of a shard would mix hashes of two meanings."""
     luma = (np.add.outer(np.arange(45) ** 2, np.arange(60) * 7) % 256).astype(np.uint8)
     found = crop_hashes(pack(Signature(600, 450, luma, None)))
-    assert (CROPS_VERSION, [f"{h:016x}" for h in found.tolist()]) == (3, GOLDEN)
+    assert (CROPS_VERSION, [f"{h:016x}" for h in found.tolist()]) == (4, GOLDEN)
 
 
 GOLDEN = [
@@ -82,6 +82,10 @@ GOLDEN = [
     "8d4d4d0d4d4f195b",
     "ec4c4c4c4c5d59f9",
     "e4e6e4e6c44e4c4e",
+    "89490b0b5b1bf3b3",
+    "e84ded4d4d4d0959",
+    "ecec4c4c4c1d59b9",
+    "e4e6e4e6e44a0e4e",
     "8d0d0d0d4d5b59db",
     "cd4d4d4d494d5959",
     "cdcd4d4d494d1959",
