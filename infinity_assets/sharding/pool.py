@@ -127,7 +127,7 @@ def run_plan(
             raise
     plan.discard(objects)
     if done >= MANY * workers:
-        _retire(workers)
+        end_workers(workers)
 
 
 def spread(function: Callable[[Item], Result], items: Sequence[Item], workers: int) -> list[Result]:
@@ -146,6 +146,17 @@ def spread(function: Callable[[Item], Result], items: Sequence[Item], workers: i
         return [function(item) for item in items]
     chunk = max(1, min(FEW, len(items) // (4 * workers)))
     return list(_pool(workers).map(function, items, chunksize=chunk).result())
+
+
+def end_workers(workers: int) -> None:
+    """End so many workers, if there are, once they have nothing to do; the server stays, with its models.
+
+    What takes much memory itself, and has no work for them, is given theirs: the next plan starts others.
+    """
+    pool = _pools.pop(workers, None)
+    if pool is not None:
+        pool.close()
+        pool.join()
 
 
 def hung_for(timeout_s: float) -> str:
@@ -170,13 +181,6 @@ def _pool(workers: int) -> Any:
         context.set_forkserver_preload(["infinity_assets.sharding.preload"])
         pool = _pools[workers] = ProcessPool(workers, max_tasks=TASKS_PER_WORKER, context=context)
     return pool
-
-
-def _retire(workers: int) -> None:
-    """End the workers of a pool once they have nothing to do; the server stays, with its models."""
-    pool = _pools.pop(workers)
-    pool.close()
-    pool.join()
 
 
 @atexit.register

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from infinity_assets.sharding.plan import Plan, Task, open_plan
-from infinity_assets.sharding.pool import MANY, run_plan, spread
+from infinity_assets.sharding.pool import MANY, end_workers, run_plan, spread
 from infinity_assets.store.objects import Objects
 
 #: Shards that write what they were given, and shards that end their worker in every way there is.
@@ -166,3 +166,9 @@ def test_after_a_large_plan_no_worker_keeps_memory_and_the_next_plan_has_workers
         assert len(list((tmp_path / "results").glob(f"{plan}*"))) == count
         idle = {worker.pid for worker in multiprocessing.active_children()} - before
         assert bool(idle) is (plan == "small")
+    end_workers(1)
+    assert {worker.pid for worker in multiprocessing.active_children()} <= before
+    end_workers(1)
+    again = Plan("again", "part", (act("again"),))
+    run_plan(str(tmp_path), again, workers=1, timeout_s=60, on_death=nothing_dies)
+    assert (tmp_path / "results" / "again").exists()

@@ -18,6 +18,7 @@ import pyarrow.compute as pc
 from infinity_assets.errors import CommitConflict
 from infinity_assets.models.copies import CopyDetector
 from infinity_assets.platform import Platform
+from infinity_assets.sharding.pool import end_workers
 from infinity_assets.stages.duplicate_ledger.compare import Comparison, Inputs, compare
 from infinity_assets.stages.duplicate_ledger.keys import Keys, hex_of, keys_of_hex
 from infinity_assets.stages.duplicate_ledger.known import recall, remember
@@ -220,8 +221,10 @@ class _Now:
         platform = self.platform
         priority = {n: platform.catalogue[n].spec.priority for n in self.unified}
         inputs = Inputs(self.unified, self.images, priority, self._licence, self.barred, before, self.copies)
-        settings = platform.settings
-        return compare(inputs, platform.policy.duplicates, platform.store.objects, settings.workers)
+        workers = platform.settings.workers
+        if workers == 1:  # it would wait: what is compared is spread over several, or done here
+            end_workers(workers)
+        return compare(inputs, platform.policy.duplicates, platform.store.objects, workers)
 
     def _licence(self, licence: str) -> str | None:
         found = self.platform.policy.licences.finding(licence)
