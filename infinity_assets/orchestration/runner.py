@@ -65,11 +65,16 @@ class Runner:
 def _untold(result: dg.ExecuteInProcessResult, partition: str, told: set[str]) -> Iterator[StageEvent]:
     """Failures that happened outside a stage's function, where no listener hears of them."""
     for event in result.all_events:
-        if event.event_type is not dg.DagsterEventType.STEP_FAILURE:
+        if event.event_type is dg.DagsterEventType.RUN_FAILURE:
+            error = event.job_failure_data.error  # a run that was told to stop before its first step began
+        elif event.event_type is dg.DagsterEventType.STEP_FAILURE:
+            error = event.step_failure_data.error
+        else:
             continue
-        error = event.step_failure_data.error
         if error is not None and error.cls_name == dg.DagsterExecutionInterruptedError.__name__:
-            raise KeyboardInterrupt  # Dagster turns the signal into a failed step, and would go on
+            raise KeyboardInterrupt  # Dagster turns the signal into a failure, and would go on
+        if event.event_type is dg.DagsterEventType.RUN_FAILURE:
+            continue
         step = event.step_key or ""
         if not told & set(step.split("_and_")):
             line = str(error.message).strip() if error else "the step failed"

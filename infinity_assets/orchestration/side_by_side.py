@@ -14,7 +14,7 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import ExitStack, contextmanager
 from multiprocessing.connection import Connection
 from queue import SimpleQueue
-from typing import Any
+from typing import Any, Final
 
 from infinity_assets.orchestration.progress import Ended, Listener, StageEvent, Work
 from infinity_assets.platform import Platform
@@ -28,6 +28,9 @@ _GONE = object()  #: what a process says that is no more
 
 #: Not fork: threads of Lance and Polars would be inherited locked.
 _CONTEXT = multiprocessing.get_context("spawn")
+
+#: After which a process that did not end is told again; recording that its run failed takes less.
+TOLD_AGAIN_S: Final = 20.0
 
 
 class SideBySide:
@@ -164,11 +167,13 @@ class _Process:
     def stop(self, told_to: bool) -> None:
         """Ask it to end, and wait."""
         self._stopping = True
-        if told_to and self._process.pid is not None and self._process.is_alive():
-            os.kill(self._process.pid, signal.SIGINT)
-        else:
+        if not told_to:
             self._pipe.close()
-        self._process.join()
+            self._process.join()
+        # Told again: Python ignores errors, an interrupt too, where one falls into the end of an object.
+        while self._process.pid is not None and self._process.is_alive():
+            os.kill(self._process.pid, signal.SIGINT)
+            self._process.join(TOLD_AGAIN_S)
 
 
 def _serve(pipe: Connection, settings: Settings, opening: Any, tags: Mapping[str, str] | None) -> None:
