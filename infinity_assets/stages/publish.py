@@ -161,6 +161,7 @@ def publish(
     data_version: str | None = None,
     further_checks: Sequence[CheckResult] = (),
     beside: bool = False,
+    restated: bool = False,
 ) -> StageResult:
     """Audit the staged shards against the stage's contract, then commit them.
 
@@ -177,6 +178,7 @@ def publish(
         data_version: see :meth:`Transaction.commit`.
         further_checks: results beside those of the contract; a failed blocking one counts like them.
         beside: see :meth:`Transaction.commit`.
+        restated: see :meth:`Transaction.commit`.
 
     Raises:
         CriticalCheckFailed: if a blocking check fails; nothing is committed then.
@@ -204,6 +206,7 @@ def publish(
         notes={**(notes or {}), "rows_in": rows_in, "contract": contract.hash},
         data_version=data_version,
         beside=beside,
+        restated=restated,
     )
     kept = [i for s in shards for i in s.stats.get("kept", [])][:EXAMPLES]
     dropped = [i for s in shards for i in s.stats.get("dropped", [])][:EXAMPLES]

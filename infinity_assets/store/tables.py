@@ -240,6 +240,7 @@ class Transaction:
         notes: Mapping[str, Any] | None = None,
         data_version: str | None = None,
         beside: bool = False,
+        restated: bool = False,
     ) -> tuple[Published, bool]:
         """Publish exactly these shards, in this order.
 
@@ -250,6 +251,7 @@ class Transaction:
             data_version: where content is more than the rows (``images``); computed from the rows otherwise.
             beside: whether the table is read shard by shard beside that from which it is made. Then equal
                 content is written too where its shards are others: those of before have no partner any more.
+            restated: whether the notes tell the next run something new, so that equal content is written too.
 
         Returns:
             The published version, and whether its content is new: equal content commits nothing.
@@ -263,7 +265,7 @@ class Transaction:
         version = data_version or self.data_version(shards)
         equal = self.base is not None and self.base.data_version == version
         recut = self.base is not None and [s.key for s in self.base.shards] != [s.key for s in shards]
-        if self.base is not None and equal and not (beside and recut):
+        if self.base is not None and equal and not (beside and recut) and not restated:
             self._assert_unmoved()
             clear_staging(self.store, self.spec, self.partition)
             build_indexes(self.base.dataset(), self.spec, self.base.rows)

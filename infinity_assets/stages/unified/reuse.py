@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from posixpath import normpath
 
+import pyarrow.compute as pc
+
 from infinity_assets.errors import SourceError
 from infinity_assets.sources.roots import Roots
 from infinity_assets.stages.images.measure import MEASURE_VERSION
@@ -13,10 +15,15 @@ from infinity_assets.store.tables import Published, Shard, Store
 
 
 def reusable(store: Store, base: Published | None, raw: Published) -> dict[str, Shard]:
-    """Published shards that may stay, by the key of the draft they came from, in their order."""
-    if base is None or base.notes["measure_version"] != MEASURE_VERSION:
+    """Published shards that may stay, by the key of the draft they came from, in their order.
+
+    Where pictures are measured otherwise now, only those without media: a source of texts is not read again.
+    """
+    if base is None:
         return {}
     by_draft = {str(s.stats["draft"]): s for s in base.shards}
+    if base.notes["measure_version"] != MEASURE_VERSION:
+        by_draft = {key: s for key, s in by_draft.items() if not _has_media(base, s)}
     if base.inputs["raw"] == raw.data_version:
         return by_draft
     before = store.past(RAW, raw.partition, base.notes["raw_version"])
@@ -55,6 +62,10 @@ def _changed_media(before: Published, raw: Published) -> set[str]:
     columns = ["file_id", "content_hash"]
     changes = diff(before.read(columns), raw.read(columns))
     return {i.split("/", 1)[1] for i in (*changes.added, *changes.removed, *changes.changed)}
+
+
+def _has_media(base: Published, shard: Shard) -> bool:
+    return bool(pc.any(base.read_shard(shard, {"any": "array_length(media) > 0"}).column("any")).as_py())
 
 
 def _refers_to(base: Published, shard: Shard, paths: set[str]) -> bool:

@@ -172,7 +172,7 @@ class _Work:
 
     def commit(self, shards: list[Shard]) -> tuple[StageResult, StageResult]:
         """Publish the pictures first, then the samples that refer to them."""
-        pictures = self.image_shards
+        pictures, base = self.image_shards, self.unified.base
         notes = {"measure_version": MEASURE_VERSION, "raw_version": self.raw.version}
         referenced = self._referenced(shards)
         images = publish(
@@ -196,6 +196,8 @@ class _Work:
             made_by=unified_version(),
             notes=notes | _totals(shards),
             references={"images": referenced & self._stored(images.published)},
+            # Else each run to come would read all again, to see once more that no verdict changed.
+            restated=base is not None and base.notes["measure_version"] != MEASURE_VERSION,
         )
         for folder in ("_drafts/unified", "_plans/unified", "_plans/images"):
             self.platform.store.objects.delete_prefix(f"{folder}/{self.source.name}/")

@@ -196,6 +196,24 @@ def test_a_new_measure_of_pictures_is_published_even_where_no_verdict_changes(
     assert images.committed and images.published.notes["measure_version"] == 999
     assert samples(images, "blur") == [{"blur": 123.0}] and not unified.committed
     assert_as_from_scratch(site, "measured")
+    in_process.clear()
+    ingest(site.platform(), "measured")
+    assert in_process == [], "what was seen to be equal is not read again"
+
+
+def test_a_new_measure_of_pictures_leaves_texts_alone(
+    site: Site, in_process: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A lab would pay for reading 43 million texts anew, because a picture's blur is told otherwise."""
+    files = {"a.jsonl": jsonl([talk(1), talk(2)]), "b.jsonl": jsonl([talk(3, "1.png")]), "1.png": picture(1)}
+    site.add("both", files)
+    ingest(site.platform(), "both")
+    for module in ("images.shard", "unified.stage", "unified.reuse"):
+        monkeypatch.setattr(f"infinity_assets.stages.{module}.MEASURE_VERSION", 999)
+    in_process.clear()
+    ingest(site.platform(), "both")
+    assert sorted(in_process) == ["draft", "images"]
+    assert_as_from_scratch(site, "both")
 
 
 def test_pictures_left_by_a_run_that_died_before_its_samples_do_not_show_in_the_data_version(
