@@ -59,7 +59,7 @@ from infinity_assets.stages.duplicate_ledger.keys import Keys, Rows, first_equal
 from infinity_assets.stages.duplicate_ledger.samples import Pictures
 from infinity_assets.stages.images.decode import decode, read_header
 from infinity_assets.stages.images.limits import Limits
-from infinity_assets.stages.images.measure import ImageMeasures, measure_image
+from infinity_assets.stages.images.measure import ImageMeasures, measure_images
 from infinity_assets.stages.images.sniff import sniff
 from infinity_assets.store.objects import Objects
 
@@ -301,7 +301,8 @@ def _find(rule: str, folder: Path, output: Path) -> None:
         output.write_text("{}")
         return
     clock = time.process_time()
-    read = [(p, measure_image(p.read_bytes(), p.name, Limits())) for p in sorted(folder.iterdir())]
+    files = sorted(folder.iterdir())
+    read = list(zip(files, measure_images(((p.name, p.read_bytes()) for p in files), Limits()), strict=True))
     measured = time.process_time() - clock
     paths = [path for path, row in read if row.phash]
     rows = [row for _, row in read if row.phash]

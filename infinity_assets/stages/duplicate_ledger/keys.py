@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from binascii import hexlify, unhexlify
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import polars as pl
 import pyarrow as pa
+import pyarrow.compute as pc
 
 Rows = npt.NDArray[np.int64]
 Keys = npt.NDArray[np.uint64]  #: ``(rows, 2)``, big-endian halves: they sort as the hex does
@@ -20,9 +21,17 @@ _ODD = np.uint64(0x9E3779B97F4A7C15)  #: spreads what it multiplies over all bit
 
 
 def keys_of_hex(column: pa.ChunkedArray | pa.Array) -> Keys:
-    """Keys of a string column of 32 hex characters; nulls become zeros."""
-    values = pl.Series(pl.from_arrow(column)).str.decode("hex", strict=True).fill_null(bytes(16))
-    return keys_of_bytes(values.to_arrow())
+    """Keys of a string column of 32 hex characters; nulls become zeros.
+
+    Raises:
+        ValueError: if another character or length occurs.
+    """
+    column = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
+    fixed = pc.fill_null(column, "0" * 32).cast(pa.binary()).cast(pa.binary(32))
+    if len(fixed) == 0:
+        return np.empty((0, 2), np.uint64)
+    data = unhexlify(fixed.buffers()[1][32 * fixed.offset : 32 * (fixed.offset + len(fixed))])
+    return np.frombuffer(data, ">u8").astype(np.uint64).reshape(-1, 2)
 
 
 def keys_of_bytes(column: pa.ChunkedArray | pa.Array) -> Keys:
@@ -37,10 +46,8 @@ def keys_of_bytes(column: pa.ChunkedArray | pa.Array) -> Keys:
 
 def hex_of(keys: Keys) -> pa.Array:
     """The string column that :func:`keys_of_hex` reads."""
-    data = pa.py_buffer(np.ascontiguousarray(keys, ">u8").tobytes())
-    fixed = pa.Array.from_buffers(pa.binary(16), len(keys), [None, data])
-    values = pl.Series(pl.from_arrow(fixed.cast(pa.binary())), dtype=pl.Binary)
-    return values.bin.encode("hex").to_arrow().cast(pa.string())
+    data = pa.py_buffer(hexlify(keys.astype(">u8").tobytes()))
+    return pa.Array.from_buffers(pa.binary(32), len(keys), [None, data]).cast(pa.binary()).cast(pa.string())
 
 
 def first_equal(*columns: npt.NDArray[np.integer[Any]]) -> Rows:

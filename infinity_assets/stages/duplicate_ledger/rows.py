@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import blake3
 import numpy as np
@@ -167,14 +168,27 @@ def content_key(table: pa.Table) -> str:
     """Of everything that the rows say, in their order."""
     hasher = blake3.blake3(table.num_rows.to_bytes(8, "little"))
     for name in table.schema.names:
-        column = pl.Series(pl.from_arrow(table.column(name)))
-        hasher.update(np.packbits(column.is_null().to_numpy()).tobytes())
-        if column.dtype == pl.String:
-            hasher.update(column.str.len_bytes().fill_null(0).to_numpy().tobytes())
-            hasher.update(column.str.join("").item().encode())
+        column = table.column(name).combine_chunks()
+        hasher.update(np.packbits(_values(pc.is_null(column))).tobytes())
+        if pa.types.is_string(column.type):
+            filled = pc.fill_null(column, "")
+            hasher.update(_values(pc.binary_length(filled)).tobytes())
+            hasher.update(_text(filled))
         else:
-            hasher.update(column.fill_null(False if column.dtype == pl.Boolean else 0).to_numpy().tobytes())
+            hasher.update(_values(pc.fill_null(column, False if column.type == pa.bool_() else 0)).tobytes())
     return hasher.hexdigest(length=16)
+
+
+def _values(column: pa.Array) -> npt.NDArray[Any]:
+    values: npt.NDArray[Any] = column.to_numpy(zero_copy_only=False)
+    return values
+
+
+def _text(column: pa.StringArray) -> memoryview:
+    """All strings, one behind the other; there are no nulls."""
+    _, ends, data = column.buffers()
+    at = np.frombuffer(ends, np.int32, len(column) + 1, 4 * column.offset) if len(column) else (0, 0)
+    return memoryview(data or b"")[at[0] : at[-1]]
 
 
 def to_table(samples: Samples, pictures: Pictures, edges: pl.DataFrame, causes: Sequence[str]) -> pa.Table:
