@@ -154,7 +154,7 @@ def _of_header(header: Header) -> dict[str, Any]:
 
 def _measured(waiting: Sequence[tuple[dict[str, Any], Working | None]]) -> list[ImageMeasures]:
     kept = [working for _, working in waiting if working]
-    thumbnails = [thumbnail_of(working.grey) for working in kept]
+    thumbnails = [thumbnail_of(working.small) for working in kept]
     hashes = perceptual_hashes(thumbnails)
     measures = map(_of_working, kept, thumbnails, hashes)
     return [ImageMeasures(**known, **(next(measures) if working else {})) for known, working in waiting]
@@ -180,6 +180,7 @@ class Working:
 
     colours: Grey | None  #: ``(h, w, 3)`` RGB; None where it is grey
     grey: Grey  #: ``(h, w)``
+    small: Grey  #: the grey halved once more, where thumbnail and signature both begin with that
     width: int
     height: int
 
@@ -203,7 +204,7 @@ def working_of(canonical: Canonical) -> Working:
             colours = over_white(colours)
         while _to_halve(colours):
             colours = halve(colours)
-        return Working(colours, cv2.cvtColor(colours, cv2.COLOR_RGB2GRAY), canonical.width, canonical.height)
+        return _working(colours, cv2.cvtColor(colours, cv2.COLOR_RGB2GRAY), canonical)
     grey: Grey
     if canonical.form == "grey16":
         grey = (canonical.pixels >> 8).astype(np.uint8)
@@ -213,7 +214,12 @@ def working_of(canonical: Canonical) -> Working:
         grey = canonical.pixels.astype(np.uint8, copy=False)
     while _to_halve(grey):
         grey = halve(grey)
-    return Working(None, grey, canonical.width, canonical.height)
+    return _working(None, grey, canonical)
+
+
+def _working(colours: Grey | None, grey: Grey, canonical: Canonical) -> Working:
+    small = halve(grey) if min(grey.shape) >= 2 * THUMBNAIL_SIDE else grey
+    return Working(colours, grey, small, canonical.width, canonical.height)
 
 
 def _to_halve(picture: Grey) -> bool:
@@ -253,7 +259,7 @@ def halve(picture: Grey) -> Grey:
 def signature_of(working: Working) -> Signature:
     """The signature of a picture, by area means of its working picture."""
     width, height = working.width, working.height
-    luma = _reduced(working.grey, reduced_size(width, height, LUMA_PIXELS))
+    luma = _reduced(working.small, reduced_size(width, height, LUMA_PIXELS))
     chroma = None
     if working.colours is not None:
         chroma = chroma_of(_reduced(working.colours, reduced_size(width, height, CHROMA_PIXELS)))
@@ -299,13 +305,13 @@ def blur(working: Grey) -> float | None:
     return float(cv2.norm(cv2.Laplacian(working, cv2.CV_16S, ksize=1), cv2.NORM_L2SQR)) / working.size
 
 
-def thumbnail_of(working: Grey) -> Grey:
+def thumbnail_of(grey: Grey) -> Grey:
     """64 x 64 area means, bilinear along a side of fewer pixels, whatever the aspect ratio."""
     side = THUMBNAIL_SIDE
-    while min(working.shape) >= 2 * side:
-        working = halve(working)
-    height, width = working.shape
-    thumbnail: Grey = cv2.resize(working, (min(side, width), min(side, height)), interpolation=cv2.INTER_AREA)
+    while min(grey.shape) >= 2 * side:
+        grey = halve(grey)
+    height, width = grey.shape
+    thumbnail: Grey = cv2.resize(grey, (min(side, width), min(side, height)), interpolation=cv2.INTER_AREA)
     if min(height, width) < side:  # apart, because enlarging one side turns OpenCV's area filter off for both
         thumbnail = cv2.resize(thumbnail, (side, side), interpolation=cv2.INTER_LINEAR_EXACT)
     return thumbnail
