@@ -121,10 +121,12 @@ def main() -> None:
         best[group] = min(costs, key=costs.__getitem__)
 
     plain: dict[tuple[str, str], list[float]] = defaultdict(list)
+    by_pillow: dict[tuple[str, str], list[float]] = defaultdict(list)
     measured: dict[tuple[str, str], list[float]] = defaultdict(list)
     for _ in range(args.rounds):
         for group, datas in groups.items():
             plain[group].append(_seconds(_decode, best[group], datas))
+            by_pillow[group].append(_seconds(_decode, _pillow, datas))
             measured[group].append(_seconds(_measure, datas))
 
     print(f"{'group':<14}{'files':>6}  {'fastest decoder':<18}{'decode s':>9}{'measure s':>10}{'ratio':>7}")
@@ -137,16 +139,20 @@ def main() -> None:
         profile.runcall(_seconds, _measure, [x for d in groups.values() for x in d])
         pstats.Stats(profile).sort_stats("tottime").print_stats(25)
 
-    decode_s = statistics.median(map(sum, zip(*plain.values(), strict=True)))
-    measure_s = statistics.median(map(sum, zip(*measured.values(), strict=True)))
+    decode_s, pillow_s, measure_s = (
+        statistics.median(map(sum, zip(*costs.values(), strict=True)))
+        for costs in (plain, by_pillow, measured)
+    )
     ratio = measure_s / decode_s
     figures = {
         "files": len(files),
         "quarantined": quarantined,
         "rounds": args.rounds,
         "decode_cpu_s": round(decode_s, 3),
+        "decode_by_pillow_cpu_s": round(pillow_s, 3),
         "measure_cpu_s": round(measure_s, 3),
         "ratio": round(ratio, 3),
+        "ratio_to_pillow": round(measure_s / pillow_s, 3),
     }
     above = [
         " ".join(g) for g in groups if statistics.median(measured[g]) > TARGET * statistics.median(plain[g])
