@@ -11,6 +11,7 @@ from infinity_assets_tests.orchestration.small import small_platform
 
 LOAD = """
 import json, sys
+import infinity_assets.orchestration.run
 from infinity_assets.definitions import defs
 jobs = defs().get_repository_def().get_all_jobs()
 print(json.dumps([len(jobs), sorted({name.partition(".")[0] for name in sys.modules})]))
@@ -33,7 +34,7 @@ HEAVY = {
 }
 
 
-def test_the_code_location_loads_none_of_the_heavy_libraries(tmp_path):
+def test_the_code_location_and_a_run_load_none_of_the_heavy_libraries(tmp_path):
     """Lost otherwise: seconds of every run, of every sensor's tick and of every start of the UI."""
     settings = small_platform(tmp_path).settings
     environment = {"INFINITY_HOME": str(settings.home), "INFINITY_CATALOGUE": str(settings.catalogue)}

@@ -6,8 +6,6 @@ import asyncio
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
-import uvloop
-
 from infinity_assets.models.vlm.budget import Budget, SharedTime
 from infinity_assets.models.vlm.cache import ReplyCache
 from infinity_assets.models.vlm.config import Prices
@@ -46,6 +44,8 @@ def complete_all(
     Raises:
         EngineError: the engine as a whole does not work. Replies that came are kept.
     """
+    import uvloop  # not above: most runs ask nothing
+
     asker = _Asker(engine, cache, budget or Budget(), prices or Prices())
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         return runner.run(asker.run(iter(enumerate(requests)), concurrency))

@@ -7,12 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from infinity_assets.models.vlm.client import OpenAIEngine
 from infinity_assets.models.vlm.config import EngineConfig
 from infinity_assets.models.vlm.engine import Engine
-from infinity_assets.models.vlm.fake import FakeServer
-from infinity_assets.models.vlm.own import OwnServerEngine
-from infinity_assets.models.vlm.server import vllm_server
 
 
 @contextmanager
@@ -24,6 +20,12 @@ def open_engine(config: EngineConfig, logs: Path) -> Iterator[Engine]:
     Args:
         logs: folder for the log of an own server.
     """
+    # Not above: a run that asks no model would load an HTTP client, a tenth of a second in each process.
+    from infinity_assets.models.vlm.client import OpenAIEngine
+    from infinity_assets.models.vlm.fake import FakeServer
+    from infinity_assets.models.vlm.own import OwnServerEngine
+    from infinity_assets.models.vlm.server import vllm_server
+
     match config.engine:
         case "openai":
             yield OpenAIEngine(config)
