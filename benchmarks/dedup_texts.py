@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import orjson
 
 from benchmarks._common import REAL_DATA, REPOSITORY, Spent, install_peer, report, spend
 from infinity_assets.similarity import minhash
@@ -157,13 +158,13 @@ def _changed(text: str, rng: random.Random) -> str:
 def _find(documents: Path, output: Path) -> None:
     """Our side: read, normalize, sign, search, write."""
     with documents.open("rb") as lines:
-        texts = [Conversation("", normal_text(json.loads(line)["text"])) for line in lines]
+        texts = [Conversation("", normal_text(orjson.loads(line)["text"])) for line in lines]
     signed = text_signatures(texts)
     rows = [i for i, signature in enumerate(signed) if signature is not None]
     signatures = minhash.unpack([s for s in signed if s is not None])
     found = near_text_pairs(signatures, lambda wanted: [texts[rows[i]] for i in wanted.tolist()])
     columns = (found.left.tolist(), found.right.tolist(), found.near.tolist())
-    output.write_text(json.dumps([(rows[a], rows[b], near) for a, b, near in zip(*columns, strict=True)]))
+    output.write_bytes(orjson.dumps([(rows[a], rows[b], near) for a, b, near in zip(*columns, strict=True)]))
 
 
 def _run_peer(peer: str, documents: Path, temporary: Path) -> tuple[Spent, Pairs | str]:
