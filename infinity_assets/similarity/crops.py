@@ -63,10 +63,17 @@ def crop_hashes(signature: bytes) -> npt.NDArray[np.uint64]:
     """
     luma = unpack(signature).luma.astype(np.float32)
     picture = cv2.resize(luma, (_SIDE, _SIDE), interpolation=cv2.INTER_LINEAR).astype(np.float64)
-    low = np.rint(1000 * np.matmul(np.matmul(_ROWS, picture), _COLUMNS)).reshape(len(PARTS), -1)
+    return phash_bytes(np.matmul(np.matmul(_ROWS, picture), _COLUMNS)).view(">u8").ravel().astype(np.uint64)
+
+
+def phash_bytes(coefficients: npt.NDArray[np.float64]) -> npt.NDArray[np.uint8]:
+    """Which of the 8 x 8 lowest DCT coefficients of each picture are above their median, ``(pictures, 8)``.
+
+    They are rounded to thousandths first, so that ties do not hang on a machine's last bit.
+    """
+    low = np.rint(1000 * coefficients).reshape(-1, 64)
     ordered = np.sort(low, axis=1)
-    bits = low > (ordered[:, 31:32] + ordered[:, 32:33]) / 2
-    return np.packbits(bits, axis=1).view(">u8").ravel().astype(np.uint64)
+    return np.packbits(low > (ordered[:, 31:32] + ordered[:, 32:33]) / 2, axis=1)
 
 
 def _means(low: float, high: float) -> npt.NDArray[np.float64]:
@@ -79,6 +86,7 @@ def _means(low: float, high: float) -> npt.NDArray[np.float64]:
     return weights
 
 
-_DCT = 2 * np.cos(np.pi * np.arange(8)[:, None] * (2 * np.arange(_DCT_SIDE) + 1) / (2 * _DCT_SIDE))
-_ROWS = np.stack([_DCT @ _means(top, bottom) for _, top, _, bottom in PARTS])
-_COLUMNS = np.stack([(_DCT @ _means(left, right)).T for left, _, right, _ in PARTS])
+#: DCT-II of 32 samples, its 8 lowest coefficients, ``(8, 32)``.
+DCT = 2 * np.cos(np.pi * np.arange(8)[:, None] * (2 * np.arange(_DCT_SIDE) + 1) / (2 * _DCT_SIDE))
+_ROWS = np.stack([DCT @ _means(top, bottom) for _, top, _, bottom in PARTS])
+_COLUMNS = np.stack([(DCT @ _means(left, right)).T for left, _, right, _ in PARTS])

@@ -60,11 +60,17 @@ class Signature:
 def smaller(plane: Plane, pixels: int) -> Plane:
     """A plane reduced to at most ``pixels``, of either axis by the same."""
     while plane.size >= 4 * pixels and min(plane.shape) >= 2 * LEAST_SIDE:
-        rows, columns = plane.shape[0] // 2, plane.shape[1] // 2
-        even = plane[: 2 * rows, : 2 * columns]  # OpenCV's exact path, many times faster than any other
-        plane = cast(Plane, cv2.resize(even, (columns, rows), interpolation=cv2.INTER_AREA))
+        plane = halve(plane)
     share = min(1.0, (pixels / plane.size) ** 0.5)
     return scaled(plane, share, share)
+
+
+def halve(picture: Plane) -> Plane:
+    """2 x 2 means of every channel; an odd last row or column is left out."""
+    # Even sides take OpenCV's exact 2 x 2 path, thirty times faster than its general area filter.
+    rows, columns = picture.shape[0] // 2, picture.shape[1] // 2
+    even = picture[: 2 * rows, : 2 * columns]
+    return cast(Plane, cv2.resize(even, (columns, rows), interpolation=cv2.INTER_AREA))
 
 
 def scaled(plane: Pixels, x: float, y: float) -> Pixels:

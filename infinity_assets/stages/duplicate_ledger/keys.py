@@ -26,22 +26,23 @@ def keys_of_hex(column: pa.ChunkedArray | pa.Array) -> Keys:
     Raises:
         ValueError: if another character or length occurs.
     """
-    column = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
-    fixed = pc.fill_null(column, "0" * 32).cast(pa.binary()).cast(pa.binary(32))
-    if len(fixed) == 0:
-        return np.empty((0, 2), np.uint64)
-    data = unhexlify(fixed.buffers()[1][32 * fixed.offset : 32 * (fixed.offset + len(fixed))])
-    return np.frombuffer(data, ">u8").astype(np.uint64).reshape(-1, 2)
+    return _keys(unhexlify(_bytes(pc.fill_null(column, "0" * 32), 32)))
 
 
 def keys_of_bytes(column: pa.ChunkedArray | pa.Array) -> Keys:
     """Keys of a binary column whose values have 16 bytes each."""
+    return _keys(_bytes(column, 16))
+
+
+def _bytes(column: pa.ChunkedArray | pa.Array, width: int) -> memoryview:
+    """All values, one behind the other: each has ``width`` bytes."""
     column = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
-    fixed = column if column.type == pa.binary(16) else column.cast(pa.binary()).cast(pa.binary(16))
-    if len(fixed) == 0:
-        return np.empty((0, 2), np.uint64)
-    data = np.frombuffer(fixed.buffers()[1], ">u8", 2 * len(fixed), 16 * fixed.offset)
-    return data.astype(np.uint64).reshape(-1, 2)
+    fixed = column if column.type == pa.binary(width) else column.cast(pa.binary()).cast(pa.binary(width))
+    return memoryview(fixed.buffers()[1] or b"")[width * fixed.offset : width * (fixed.offset + len(fixed))]
+
+
+def _keys(data: bytes | memoryview) -> Keys:
+    return np.frombuffer(data, ">u8").astype(np.uint64).reshape(-1, 2)
 
 
 def hex_of(keys: Keys) -> pa.Array:

@@ -15,11 +15,11 @@ import numpy as np
 
 from infinity_assets.similarity.pictures import Comparison, closer
 from infinity_assets.similarity.registration import Placement
-from infinity_assets.similarity.signature import Signature
+from infinity_assets.similarity.signature import Signature, halve
 from infinity_assets.stages.images.canonical import Canonical, canonicalize
 from infinity_assets.stages.images.decode import check_limits, decode, read_header
 from infinity_assets.stages.images.limits import Limits
-from infinity_assets.stages.images.measure import chroma_of, halve, over_white
+from infinity_assets.stages.images.measure import chroma_of, over_white
 from infinity_assets.stages.images.sniff import sniff
 
 #: Pixels of a close-up at most: a page keeps glyphs of some 9 pixels. Two of one picture are compared in some

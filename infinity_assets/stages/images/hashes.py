@@ -11,6 +11,8 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
+from infinity_assets.similarity.crops import DCT, phash_bytes
+
 #: Side of the thumbnail. Twice the 32 of the DCT, so that the last halving can be Lanczos as in imagehash.
 THUMBNAIL_SIDE = 64
 
@@ -20,15 +22,12 @@ Floats = npt.NDArray[np.float64]
 def perceptual_hashes(thumbnails: Sequence[npt.NDArray[np.uint8]]) -> list[tuple[bytes, bytes]]:
     """Hashes of 8 and of 32 bytes for each, bits row by row from the highest, as imagehash writes them.
 
-    - phash: the 8 x 8 lowest DCT-II coefficients of a 32 x 32 picture against their median, rounded to
-      thousandths first, so that ties do not hang on a machine's last bit;
+    - phash: the 8 x 8 lowest DCT-II coefficients of a 32 x 32 picture against their median;
     - dhash: whether each pixel of a 17 x 16 picture is darker than its right neighbour.
     """
     rows = _ROWS @ np.array(thumbnails, np.uint8).reshape(-1, THUMBNAIL_SIDE, THUMBNAIL_SIDE)
-    low = np.rint(1000 * (_DCT @ _grey_levels(rows[:, :32] @ _TO_32.T) @ _DCT.T)).reshape(-1, 64)
-    ordered = np.sort(low, axis=1)
+    phashes = phash_bytes(DCT @ _grey_levels(rows[:, :32] @ _TO_32.T) @ DCT.T)
     steps = _grey_levels(rows[:, 32:] @ _TO_17.T)
-    phashes = np.packbits(low > (ordered[:, 31:32] + ordered[:, 32:33]) / 2, axis=1)
     dhashes = np.packbits((steps[:, :, 1:] > steps[:, :, :-1]).reshape(-1, 256), axis=1)
     return [(phash.tobytes(), dhash.tobytes()) for phash, dhash in zip(phashes, dhashes, strict=True)]
 
@@ -51,4 +50,3 @@ def _lanczos(size: int, source: int = THUMBNAIL_SIDE) -> Floats:
 
 _TO_32, _TO_17 = _lanczos(32), _lanczos(17)
 _ROWS = np.vstack([_TO_32, _lanczos(16)])
-_DCT = 2 * np.cos(np.pi * np.arange(8)[:, None] * (2 * np.arange(32) + 1) / 64)
